@@ -1,0 +1,163 @@
+"""The files that pass between stages: declared once here, checked on every read and write.
+
+Each schema is a pyarrow schema; a field marked non-nullable holds no nulls. Writing sorts nothing
+and adds nothing: the same rows give the same bytes.
+"""
+
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import TableError
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
+
+STUDIES = pa.schema([
+    _required("study_id", pa.string()),
+    _required("patient_id", pa.string()),
+    _required("split", pa.string()),  # train | validate | test
+    _required("report", pa.string()),  # the selected sections' text
+    _required("sections", pa.string()),  # which sections were used, joined by "+"
+])  # fmt: skip
+
+IMAGES = pa.schema([
+    _required("image_id", pa.string()),
+    _required("study_id", pa.string()),  # equals image_id where a dataset has no studies
+    _required("patient_id", pa.string()),
+    _required("split", pa.string()),
+    _required("path", pa.string()),  # relative to the dataset's folder
+    _required("bytes", pa.int64()),
+    pa.field("view", pa.string()),  # PA | AP | ..., null when unknown
+    pa.field("sex", pa.string()),  # F | M
+    pa.field("age", pa.float32()),  # years
+])  # fmt: skip
+
+LABELS = pa.schema([
+    _required("image_id", pa.string()),
+    _required("finding", pa.string()),
+    _required("label", pa.int8()),  # 1 present, 0 absent
+    pa.field("severity", pa.string()),  # subtle | mild | moderate | severe, phantoms only
+])  # fmt: skip
+
+BOXES = pa.schema([
+    _required("image_id", pa.string()),
+    _required("finding", pa.string()),
+    _required("x", pa.float32()),  # left, pixels of the image as stored
+    _required("y", pa.float32()),  # top
+    _required("width", pa.float32()),
+    _required("height", pa.float32()),
+])  # fmt: skip
+
+MASKS = pa.schema([
+    _required("image_id", pa.string()),
+    _required("finding", pa.string()),
+    _required("height", pa.int32()),
+    _required("width", pa.int32()),
+    # (start, length) runs over the pixels numbered column by column from 0, flattened
+    _required("runs", pa.list_(pa.int32())),
+])  # fmt: skip
+
+IMAGE_INDEX = pa.schema([
+    _required("image_id", pa.string()),
+    _required("shard", pa.int32()),
+    _required("row", pa.int32()),
+    _required("width", pa.int32()),  # of the image as stored, pixels
+    _required("height", pa.int32()),
+])  # fmt: skip
+
+BROKEN_IMAGES = pa.schema([
+    _required("image_id", pa.string()),
+    _required("path", pa.string()),
+    _required("reason", pa.string()),
+])  # fmt: skip
+
+TRIPLETS = pa.schema([
+    _required("study_id", pa.string()),
+    _required("sentence", pa.int32()),  # index of the sentence in the report
+    _required("pathology", pa.string()),  # canonical name
+    _required("anatomy", pa.string()),  # canonical name, "unspecified" when none is named or implied
+    _required("existence", pa.string()),  # present | absent | uncertain
+    pa.field("severity", pa.string()),  # subtle | mild | moderate | severe
+    _required("start", pa.int32()),  # character span of the pathology mention in the report
+    _required("end", pa.int32()),
+])  # fmt: skip
+
+QUERY_SETS = pa.schema([
+    _required("kind", pa.string()),  # pathology | anatomy
+    _required("index", pa.int32()),  # row or column of the existence matrix
+    _required("name", pa.string()),
+    _required("count", pa.int64()),  # triplets of the training split
+    _required("prompt", pa.string()),
+])  # fmt: skip
+
+EXISTENCE = pa.schema([
+    _required("study_id", pa.string()),
+    _required("anatomy", pa.int16()),
+    _required("pathology", pa.int16()),
+    _required("value", pa.int8()),  # 1 present, 0 absent, 2 uncertain; not mentioned is no row
+])  # fmt: skip
+
+PROMPTS = pa.schema([
+    _required("group", pa.string()),  # pathology | anatomy | a benchmark's name
+    _required("style", pa.string()),  # name | template | explanation
+    _required("index", pa.int32()),
+    _required("name", pa.string()),
+    _required("text", pa.string()),
+])  # fmt: skip
+
+SCORES = pa.schema([
+    _required("image_id", pa.string()),
+    _required("patient_id", pa.string()),
+    _required("split", pa.string()),  # validate | test
+    _required("finding", pa.string()),
+    _required("label", pa.int8()),
+    _required("score", pa.float32()),
+    pa.field("severity", pa.string()),
+])  # fmt: skip
+
+
+def write_table(rows: pl.DataFrame, path: Path, schema: pa.Schema) -> None:
+    """Write rows as Parquet under a declared schema.
+
+    Raises:
+        TableError: a column is missing, has another type, or holds nulls it may not hold.
+    """
+    table = _conform(rows.to_arrow(), path, schema)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, compression="zstd")
+
+
+def read_table(path: Path, schema: pa.Schema) -> pl.DataFrame:
+    """Read a Parquet file and check it against a declared schema.
+
+    Raises:
+        TableError: the file is missing, is no Parquet, or breaks the schema.
+    """
+    if not path.is_file():
+        raise TableError(f"{path} is missing: run `dvc repro` to build it, or `dvc pull` to fetch it.")
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise TableError(f"{path} is not a readable Parquet file ({error}): delete it and run `dvc repro`.") from error
+    frame = pl.from_arrow(_conform(table, path, schema))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _conform(table: pa.Table, path: Path, schema: pa.Schema) -> pa.Table:
+    missing = [name for name in schema.names if name not in table.column_names]
+    if missing:
+        raise TableError(f"{path} lacks the columns {', '.join(missing)}: it was written by another version; run `dvc repro`.")
+    table = table.select(schema.names)
+    for field in schema:
+        if not field.nullable and table[field.name].null_count:
+            raise TableError(f"{path} has {table[field.name].null_count} empty values in column {field.name}, which may hold none.")
+    try:
+        return table.cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise TableError(f"{path} breaks its schema: {error}.") from error
