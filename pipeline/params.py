@@ -1,0 +1,194 @@
+"""params.yaml as validated types: every parameter, its meaning and its range.
+
+`conf/` holds the groups that compose params.yaml; this module holds what a value may be. A stage asks
+for the sections that dvc.yaml declares for it and sees no other.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import ParamsError
+
+Positive = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0.0)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: unknown names are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    """Where the datasets lie; `data/phantom` means the phantoms that the pipeline draws itself."""
+
+    root: str
+
+
+class Corpus(Section):
+    """The image-report pairs to pre-train on."""
+
+    name: Literal["mimic_cxr", "covid_chestxray"]
+    folder: str  # below data.root; "." when data.root is the dataset itself
+    labels: str  # the file whose change re-runs the reader
+    views: tuple[str, ...] = Field(min_length=1)
+    sections: tuple[Literal["findings", "impression"], ...] = Field(min_length=1)
+
+
+class Phantom(Section):
+    """How many phantoms to draw, and how large."""
+
+    size: Annotated[int, Field(ge=64, le=2048)]  # pixels
+    studies: Positive  # of the pre-training corpus
+    cxr14: Positive  # images of each benchmark
+    rsna: Positive
+    siim: Positive
+    covidx: Positive
+
+
+class BenchmarkFolder(Section):
+    """Where one benchmark lies."""
+
+    folder: str  # below data.root; "." when data.root is the dataset itself
+    labels: str  # the file whose change re-runs the reader
+
+
+class Images(Section):
+    """Decoded images."""
+
+    size: Annotated[int, Field(ge=32, le=1024)]  # pixels of the square that training sees
+    max_broken: Natural  # more unreadable images than this stop the stage
+
+
+class Extraction(Section):
+    """Where triplets come from."""
+
+    source: Literal["spacy"]
+
+
+class QuerySets(Section):
+    """Which pathologies and anatomies are asked for."""
+
+    source: str  # frequency | released | path of a YAML file with two lists
+    pathologies: Positive
+    anatomies: Positive  # named ones; "other" is added
+
+
+class TextEncoder(Section):
+    """The frozen text encoder."""
+
+    source: str  # corpus (train one here) | hub id | folder
+    pooling: Literal["cls", "mean"]
+    hidden: Positive
+    layers: Positive
+    heads: Positive
+    vocabulary: Annotated[int, Field(ge=200)]
+    steps: Positive
+    batch: Positive
+    lr: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Labels(Section):
+    """What entries of the existence matrix mean to the losses."""
+
+    unmentioned: Literal["negative", "ignore"]
+    uncertain: Literal["ignore", "positive", "negative"]
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    seed: Natural
+    threads: Positive  # of the numerical libraries; results depend on it in the last bits
+    method: Literal["medslip"]
+    data: Data
+    corpus: Corpus
+    phantom: Phantom
+    benchmarks: dict[str, BenchmarkFolder]
+    grounding: tuple[str, ...]  # benchmarks with boxes to ground on
+    images: Images
+    extraction: Extraction
+    query_sets: QuerySets
+    text_encoder: TextEncoder
+    labels: Labels
+
+
+def load_params(reads: Sequence[str], path: Path = Path("params.yaml")) -> Params:
+    """Read and validate params.yaml, keeping only the sections that a stage declares.
+
+    Args:
+        reads: names of the sections to keep; reading another one is an AttributeError.
+        path: the file.
+
+    Raises:
+        ParamsError: the file is missing, or a parameter is unknown, missing or out of range.
+    """
+    full = parse_params(_read_yaml(path), path)
+    return Params.model_construct(_fields_set=set(reads), **{name: getattr(full, name) for name in reads})
+
+
+def parse_params(values: dict[str, Any], path: Path = Path("params.yaml")) -> Params:
+    """Validate the content of params.yaml.
+
+    Raises:
+        ParamsError: names each parameter that is unknown, missing or out of range, and what it may be.
+    """
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_problem(item) for item in error.errors())
+        raise ParamsError(f"{path}: {problems}. Mend it there, or in the -S override.") from error
+
+
+def compose(folder: Path, overrides: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
+    """Compose the configuration groups as DVC does for `dvc exp run -S`.
+
+    Args:
+        folder: the folder of groups, with config.yaml.
+        overrides: Hydra overrides, such as "scale=paper" or "loss.icl=false".
+
+    Returns:
+        The text of params.yaml, and its content.
+
+    Raises:
+        ParamsError: a group or an overridden parameter does not exist.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    try:
+        with initialize_config_dir(str(folder.resolve()), version_base=None):
+            config = hydra_compose("config", overrides=list(overrides))
+    except HydraException as error:
+        raise ParamsError(f"{folder} does not compose: {str(error).splitlines()[0]}.") from error
+    OmegaConf.resolve(config)
+    return OmegaConf.to_yaml(config), OmegaConf.to_container(config)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ParamsError(f"{path} is missing: run the command in the project's folder, or write it with `cxr compose`.")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}. Write it anew with `cxr compose`.") from error
+    if not isinstance(values, dict):
+        raise ParamsError(f"{path} holds no parameters: write it anew with `cxr compose`.")
+    return values
+
+
+def _problem(item: Any) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return f"{name} is not a parameter"
+    if item["type"] == "missing":
+        return f"{name} is missing"
+    return f"{name} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"

@@ -1,0 +1,53 @@
+"""What every stage does: fixed threads, fixed seeds, and one clear sentence when something is wrong."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from pipeline.errors import PipelineError
+from pipeline.params import Params, load_params
+
+
+def stage_params(*reads: str) -> Params:
+    """The sections of params.yaml that dvc.yaml declares for the stage."""
+    return load_params(reads)
+
+
+def fix_torch(params: Params) -> None:
+    """Make torch deterministic: seed, threads and algorithms."""
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(params.threads)
+    torch.manual_seed(params.seed)
+    torch.use_deterministic_algorithms(True)
+
+
+def dataset_folder(root: str, folder: str) -> Path:
+    """The folder of a dataset below data.root."""
+    return Path(root) / folder
+
+
+def workers() -> int:
+    """Processes to use for work whose result does not depend on their number."""
+    return len(os.sched_getaffinity(0))
+
+
+def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics as JSON with sorted keys."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
+
+
+def run(main: Callable[..., Any]) -> None:
+    """Run a stage's main function as a command; an expected error is one sentence and exit code 1."""
+    try:
+        typer.run(main)
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,24 @@
+"""Read the pre-training corpus into its two tables."""
+
+from pathlib import Path
+
+from pipeline.corpora import READERS
+from pipeline.schemas import IMAGES, STUDIES, write_table
+from stages.common import dataset_folder, run, stage_params, write_metrics
+
+OUT = Path("data/corpus")
+
+
+def main() -> None:
+    params = stage_params("seed", "data", "corpus")
+    root = dataset_folder(params.data.root, params.corpus.folder)
+    corpus = READERS[params.corpus.name](
+        root, views=params.corpus.views, sections=params.corpus.sections, seed=params.seed
+    )
+    write_table(corpus.studies, OUT / "studies.parquet", STUDIES)
+    write_table(corpus.images, OUT / "images.parquet", IMAGES)
+    write_metrics(Path("reports/corpus.json"), corpus.counts)
+
+
+if __name__ == "__main__":
+    run(main)

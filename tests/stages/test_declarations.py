@@ -1,0 +1,62 @@
+"""dvc.yaml declares exactly the parameters that each stage's script reads."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def _script(stage: dict) -> Path:
+    module = re.fullmatch(r"python -m (stages\.\w+)( .*)?", stage["cmd"])
+    assert module, f"unexpected command {stage['cmd']}"
+    return ROOT / (module[1].replace(".", "/") + ".py")
+
+
+def _read(script: Path) -> tuple[set[str], set[str]]:
+    """The sections a script asks for, and those it uses."""
+    tree = ast.parse(script.read_text())
+    asked, used = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "stage_params":
+            asked |= {ast.literal_eval(argument) for argument in node.args}
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "params":
+            used.add(node.attr)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "fix_torch":
+            used |= {"seed", "threads"}
+    return asked, used
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_declared_params_are_the_read_ones(name: str) -> None:
+    stage = STAGES[name].get("do", STAGES[name])
+    declared = {re.split(r"[.]", param)[0] for param in stage.get("params", [])}
+    asked, used = _read(_script(stage))
+    assert declared == asked, "dvc.yaml and stage_params(...) differ"
+    assert asked == used, "a declared section is not used"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_scripts_and_packages_they_import_are_dependencies(name: str) -> None:
+    stage = STAGES[name].get("do", STAGES[name])
+    script = _script(stage)
+    deps = [str(dep) for dep in stage["deps"]]
+    assert str(script.relative_to(ROOT)) in deps
+    ignored = {"pipeline.errors", "pipeline.schemas", "pipeline.params", "pipeline.tracking"}
+    imported = {
+        node.module
+        for node in ast.walk(ast.parse(script.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pipeline.")
+    }
+    for module in imported - ignored:
+        path = module.replace(".", "/")
+        assert any(path == dep.removesuffix(".py") or path.startswith(dep + "/") for dep in deps), f"{module} is no dependency"
+
+
+def test_every_script_is_a_stage() -> None:
+    scripts = {path.name for path in (ROOT / "stages").glob("*.py")} - {"__init__.py", "common.py"}
+    assert scripts == {_script(stage.get("do", stage)).name for stage in STAGES.values()}
