@@ -1,0 +1,1 @@
+"""What people read: comparison tables, figures, one HTML page and one Markdown page. Computes no metrics."""
