@@ -1,0 +1,283 @@
+"""Metrics of scored images: macro and per finding, with intervals, by severity, by subgroup, calibration.
+
+Works on a table of scores (`schemas.SCORES`) whatever model made them, so that zero-shot and fine-tuned
+classification share it. Thresholds come from validation images; those chosen on test images are named `_oracle`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pipeline.errors import EvaluationError
+from pipeline.evaluation import metrics, statistics
+from pipeline.evaluation.statistics import RESAMPLES, Counts, Values
+
+METRICS = ("auroc", "average_precision", "f1", "accuracy", "f1_oracle", "accuracy_oracle")
+RESAMPLED = ("auroc", "f1", "accuracy", "f1_oracle", "accuracy_oracle")
+SEVERITIES = ("subtle", "mild", "moderate", "severe")
+AGE_GROUPS = ("under 40", "40 to 59", "60 to 79", "80 and over")
+FEW = 30  # fewer positive or negative images than this are pointed out
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """The scores of one split as arrays, images in the order of their ids."""
+
+    benchmark: str
+    split: str
+    image_ids: pl.Series  # n
+    patients: NDArray[np.str_]  # [n]
+    findings: list[str]  # C
+    labels: NDArray[np.int8]  # [n, C]: 1 present, 0 absent, -1 not labelled
+    scores: NDArray[np.float64]  # [n, C]
+    severities: NDArray[np.int16]  # [n, C]: index into SEVERITIES, -1 when not known
+
+
+@dataclass(frozen=True)
+class FindingScores:
+    """One finding's metrics on the test images, and the same in every resample."""
+
+    values: dict[str, float | None]  # METRICS, thresholds, prevalence
+    resampled: dict[str, Values]  # RESAMPLED -> [R]
+
+
+def summarise(
+    scores: pl.DataFrame, images: pl.DataFrame, benchmark: str, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Any]:
+    """Score a benchmark from its table of scores.
+
+    A finding without a positive or without a negative test image is listed under `not_scored` and left out of the
+    macro means; one without a positive validation image has no honest threshold, so its F1 and accuracy are null.
+
+    Args:
+        scores: `schemas.SCORES`, the validate and test splits.
+        images: `schemas.IMAGES`, for the subgroups.
+        benchmark: its name, for errors.
+        resamples: R, bootstrap resamples of the test patients.
+        seed: of the resampling.
+
+    Returns:
+        Plain values for JSON: the macro metrics at the top level, the rest under other keys.
+
+    Raises:
+        EvaluationError: a split has no images, or no finding has both positive and negative test images.
+    """
+    validation, test = tabulate(scores, "validate", benchmark), tabulate(scores, "test", benchmark)
+    not_scored = _not_scored(test)
+    counts = statistics.resample_patients(test.patients, resamples, seed)
+    scored = {
+        name: _score_finding(validation, test, column, counts)
+        for column, name in enumerate(test.findings) if name not in not_scored
+    }  # fmt: skip
+    return {
+        **{name: _mean([one.values[name] for one in scored.values()]) for name in METRICS},
+        "per_class": {name: _with_interval(one) for name, one in scored.items()},
+        "intervals": {name: _macro_interval(list(scored.values()), name) for name in RESAMPLED},
+        "not_scored": not_scored,
+        "by_severity": _by_severity(test, counts),
+        "subgroups": _subgroups(test, images, counts),
+        "calibration": _calibration(test, list(scored)),
+        "counts": _counts(validation, test, resamples),
+        "notes": _notes(scored, not_scored),
+    }
+
+
+def tabulate(scores: pl.DataFrame, split: str, benchmark: str) -> ScoreTable:
+    """Arrange one split of a table of scores.
+
+    Raises:
+        EvaluationError: the split has no images, an image is scored twice for a finding, or a score is not finite.
+    """
+    rows = scores.filter(pl.col("split") == split)
+    _check(rows, split, benchmark)
+    people = rows.select("image_id", "patient_id").unique().sort("image_id")
+    findings = scores["finding"].unique(maintain_order=True).to_list()
+    place = people["image_id"].search_sorted(rows["image_id"]), _codes(rows["finding"], findings)
+
+    def arrange(column: pl.Series, otherwise: float) -> NDArray[Any]:
+        values = np.full((people.height, len(findings)), otherwise, dtype=column.to_numpy().dtype)
+        values[place] = column.to_numpy()
+        return values
+
+    return ScoreTable(
+        benchmark, split, people["image_id"], people["patient_id"].to_numpy(), findings,
+        arrange(rows["label"], -1),
+        arrange(rows["score"].cast(pl.Float64), np.nan),
+        arrange(pl.Series(_codes(rows["severity"], SEVERITIES)), -1),
+    )  # fmt: skip
+
+
+def _check(rows: pl.DataFrame, split: str, benchmark: str) -> None:
+    if not rows.height:
+        raise EvaluationError(
+            f"{benchmark} has no labelled images in its {split} split: give it some, or leave it out."
+        )
+    twice = rows.filter(pl.struct("image_id", "finding").is_duplicated())
+    if twice.height:
+        image, finding = twice.select("image_id", "finding").row(0)
+        raise EvaluationError(f"{benchmark}: {image} has more than one score for {finding}; keep one row of each.")
+    broken = rows.filter(~pl.col("score").is_finite())
+    if broken.height:
+        finding = broken["finding"][0]
+        raise EvaluationError(
+            f"{benchmark}: {broken.height} scores are not finite, first for {finding}; train the model anew."
+        )
+
+
+def _codes(names: pl.Series, known: list[str] | tuple[str, ...]) -> NDArray[np.int16]:
+    return names.replace_strict(list(known), list(range(len(known))), default=-1, return_dtype=pl.Int16).to_numpy()
+
+
+def _not_scored(test: ScoreTable) -> dict[str, str]:
+    """Findings that cannot be scored, and why."""
+    reasons = {}
+    for column, name in enumerate(test.findings):
+        lacking = [
+            word for word, label in (("positive", 1), ("negative", 0)) if not (test.labels[:, column] == label).any()
+        ]
+        if lacking:
+            reasons[name] = f"no {' and no '.join(lacking)} test image"
+    if len(reasons) == len(test.findings):
+        listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise EvaluationError(
+            f"{test.benchmark} cannot be scored ({listed}): check its labels file and test split, or leave it out."
+        )
+    return reasons
+
+
+def _labelled(table: ScoreTable, column: int) -> tuple[NDArray[np.intp], NDArray[np.int8], NDArray[np.float64]]:
+    """The rows with a label for one finding, their labels and scores."""
+    rows = np.flatnonzero(table.labels[:, column] >= 0)
+    return rows, table.labels[rows, column], table.scores[rows, column]
+
+
+def _score_finding(validation: ScoreTable, test: ScoreTable, column: int, counts: Counts) -> FindingScores:
+    rows, labels, scores = _labelled(test, column)
+    drawn = counts[:, rows]  # [R, labelled]
+    values: dict[str, float | None] = {
+        "auroc": metrics.auroc(labels, scores),
+        "average_precision": metrics.average_precision(labels, scores),
+        "positives": int(labels.sum()),
+        "negatives": int(len(labels) - labels.sum()),
+        "prevalence": float(labels.mean()),
+    }
+    resampled = {"auroc": statistics.resampled_auroc(labels, scores, drawn)}
+    thresholds = {"": _threshold(validation, column), "_oracle": metrics.best_threshold(labels, scores)}
+    for suffix, threshold in thresholds.items():
+        values |= {f"threshold{suffix}": threshold, f"f1{suffix}": None, f"accuracy{suffix}": None}
+        if threshold is not None:
+            decision = metrics.decide(labels, scores, threshold)
+            values |= {f"f1{suffix}": decision.f1, f"accuracy{suffix}": decision.accuracy}
+            f1, accuracy = statistics.resampled_decision(labels, scores, threshold, drawn)
+            resampled |= {f"f1{suffix}": f1, f"accuracy{suffix}": accuracy}
+    return FindingScores(values, resampled)
+
+
+def _threshold(validation: ScoreTable, column: int) -> float | None:
+    """The threshold that maximises F1 on the validation images; None when none of them is positive."""
+    _, labels, scores = _labelled(validation, column)
+    return metrics.best_threshold(labels, scores) if (labels == 1).any() else None
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _macro_interval(scored: list[FindingScores], metric: str) -> list[float] | None:
+    known = [one.resampled[metric] for one in scored if metric in one.resampled]
+    return statistics.percentile_interval(statistics.macro(known)) if known else None
+
+
+def _with_interval(one: FindingScores) -> dict[str, Any]:
+    return {**one.values, "auroc_interval": statistics.percentile_interval(one.resampled["auroc"])}
+
+
+def _by_severity(test: ScoreTable, counts: Counts) -> dict[str, Any]:
+    """AUROC of the positives of each severity against all negatives; empty where severities are not known."""
+    negative = test.labels == 0
+    return {
+        severity: _restricted(test, negative | ((test.labels == 1) & (test.severities == code)), counts)
+        for code, severity in enumerate(SEVERITIES) if (test.severities == code).any()
+    }  # fmt: skip
+
+
+def _subgroups(test: ScoreTable, images: pl.DataFrame, counts: Counts) -> dict[str, Any]:
+    """AUROC within each sex, age group and view that the dataset names."""
+    known = images.unique("image_id").select("image_id", "sex", "view", age=_age_group())
+    rows = pl.DataFrame({"image_id": test.image_ids}).join(known, on="image_id", how="left", maintain_order="left")
+    return {
+        column: {
+            group: _restricted(test, _members(rows[column], group) & (test.labels >= 0), counts)
+            for group in sorted(rows[column].drop_nulls().unique())
+        }
+        for column in ("sex", "age", "view") if rows[column].count()
+    }  # fmt: skip
+
+
+def _members(values: pl.Series, group: str) -> NDArray[np.bool_]:
+    return values.eq_missing(group).to_numpy()[:, None]  # [n, 1]
+
+
+def _age_group() -> pl.Expr:
+    return pl.col("age").cut([40, 60, 80], labels=list(AGE_GROUPS), left_closed=True).cast(pl.String)
+
+
+def _restricted(test: ScoreTable, keep: NDArray[np.bool_], counts: Counts) -> dict[str, Any]:
+    """Macro AUROC over some of the (image, finding) pairs [n, C], for the findings with both kinds among them."""
+    per_class, resampled = {}, []
+    for column, name in enumerate(test.findings):
+        rows = np.flatnonzero(keep[:, column])
+        labels, scores = test.labels[rows, column], test.scores[rows, column]
+        if 0 < labels.sum() < len(labels):
+            per_class[name] = {"auroc": metrics.auroc(labels, scores), "positives": int(labels.sum())}
+            resampled.append(statistics.resampled_auroc(labels, scores, counts[:, rows]))
+    return {
+        "auroc": _mean([one["auroc"] for one in per_class.values()]),
+        "auroc_interval": statistics.percentile_interval(statistics.macro(resampled)) if resampled else None,
+        "images": int(keep.any(axis=1).sum()),
+        "per_class": per_class,
+    }
+
+
+def _calibration(test: ScoreTable, findings: list[str]) -> dict[str, Any]:
+    """Expected calibration error per finding and their mean, and the reliability diagram of all pairs together."""
+    columns = [test.findings.index(name) for name in findings]
+    errors = {
+        name: metrics.calibration_error(metrics.reliability(*_labelled(test, column)[1:]))
+        for name, column in zip(findings, columns, strict=True)
+    }
+    pairs = test.labels[:, columns] >= 0
+    pooled = metrics.reliability(test.labels[:, columns][pairs], test.scores[:, columns][pairs])
+    return {"ece": float(np.mean(list(errors.values()))), "per_class": errors, "reliability": metrics.as_rows(pooled)}
+
+
+def _counts(validation: ScoreTable, test: ScoreTable, resamples: int) -> dict[str, int]:
+    return {
+        "images": len(test.image_ids),
+        "patients": len(np.unique(test.patients)),
+        "validation_images": len(validation.image_ids),
+        "validation_patients": len(np.unique(validation.patients)),
+        "resamples": resamples,
+    }
+
+
+def _notes(scored: dict[str, FindingScores], not_scored: dict[str, str]) -> list[str]:
+    """What a reader must know before quoting the figures."""
+    notes = []
+    few = [
+        name for name, one in scored.items() if min(one.values["positives"] or 0, one.values["negatives"] or 0) < FEW
+    ]
+    unthresholded = [name for name, one in scored.items() if one.values["threshold"] is None]
+    if few:
+        notes.append(
+            f"Fewer than {FEW} positive or negative test images, so the figures mean little: {', '.join(few)}."
+        )
+    if unthresholded:
+        notes.append(f"No positive validation image, hence no threshold, F1 and accuracy: {', '.join(unthresholded)}.")
+    if not_scored:
+        notes.append(f"Left out of the macro means: {', '.join(not_scored)}.")
+    return notes
