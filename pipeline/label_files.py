@@ -1,0 +1,200 @@
+"""Reading what a dataset publishes beside its images: tables, lists and the listing of its folders.
+
+Types are declared by the caller and never guessed; what is not as published is a DatasetError with file, line and
+remedy. What a column means is the readers' business, and images are never opened here.
+"""
+
+import csv
+import gzip
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import IO, TypeAlias
+
+import polars as pl
+
+from pipeline.errors import DatasetError
+
+DataType: TypeAlias = pl.DataType | type[pl.DataType]
+
+MAX_DEPTH = 5  # folders below a dataset's root; a link that points upwards ends here
+SHOWN = 40  # characters of an unexpected value that a message shows
+
+
+def find_label_file(root: Path, names: Sequence[str], dataset: str) -> Path:
+    """The first of several names that exists in a dataset's folder.
+
+    Args:
+        root: the dataset's folder.
+        names: the published name, then the names of other copies.
+        dataset: how people call the dataset, for the message.
+
+    Raises:
+        DatasetError: the folder is missing, or none of the files is in it.
+    """
+    if not root.is_dir():
+        raise DatasetError(
+            f"{root} is missing: put {dataset} there as unpacked, set data.root or the folder to where it is, "
+            f"or remove the dataset from params.yaml."
+        )
+    for name in names:
+        if (root / name).is_file():
+            return root / name
+    raise DatasetError(
+        f"{root / names[0]} is missing: put this file of {dataset} there as published, "
+        f"or remove the dataset from params.yaml."
+    )
+
+
+def read_csv(path: Path, columns: Mapping[str, DataType]) -> pl.DataFrame:
+    """Read named columns of a comma-separated file, plain or gzipped, under declared types.
+
+    Values are stripped and empty ones are null. Header names are stripped, a byte order mark and empty fields at the
+    end of header or rows (a trailing comma) are passed over.
+
+    Args:
+        path: the file.
+        columns: the wanted columns and their types.
+
+    Returns:
+        The wanted columns, and `line`: where in the file the row begins, counted from 1.
+
+    Raises:
+        DatasetError: a column is missing, a row has too few or too many fields, a value is not of the declared type,
+            or the file is damaged.
+    """
+    records = _records(path)
+    header = [name.strip() for name in next(records, (1, []))[1]]
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise DatasetError(
+            f"{path} lacks the column {missing[0]!r} in its first line: restore the file as published by its source."
+        )
+    width = max(index for index, name in enumerate(header) if name) + 1
+    pick = itemgetter(*(header.index(name) for name in columns))
+    rows = []
+    for line, record in records:
+        if len(record) < width or any(record[width:]):
+            raise DatasetError(
+                f"{path}, line {line}: {len(record)} fields instead of {width}: restore the file as published."
+            )
+        rows.append((line, *pick(record)) if len(columns) > 1 else (line, pick(record)))
+    text = pl.DataFrame(rows, schema={"line": pl.Int64, **dict.fromkeys(columns, pl.String)}, orient="row")
+    return _typed(text, path, columns)
+
+
+def read_lines(path: Path) -> pl.DataFrame:
+    """Read a list with one entry a line: columns `line` (from 1) and `text` (stripped, empty lines left out).
+
+    Raises:
+        DatasetError: the file is not UTF-8 text.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from error
+    numbered = pl.DataFrame({"line": range(1, len(lines) + 1), "text": lines})
+    return numbered.with_columns(pl.col("text").str.strip_chars()).filter(pl.col("text") != "")
+
+
+def require(rows: pl.DataFrame, path: Path, column: str, holds: pl.Expr, expected: str) -> None:
+    """Check a condition on every row of a label file.
+
+    Args:
+        rows: as read, with `line`.
+        path: the file they came from.
+        column: whose value the message shows.
+        holds: the condition; null counts as false.
+        expected: what the value should have been, in words.
+
+    Raises:
+        DatasetError: names file, line, value and expectation of the first row that breaks it.
+    """
+    bad = rows.filter(~holds.fill_null(value=False))
+    if bad.height:
+        line, value = bad.select("line", column).row(0)
+        raise unexpected(path, line, column, value, expected)
+
+
+def unexpected(path: Path, line: int, column: str, value: object, expected: str) -> DatasetError:
+    """The error for a value that is not as published."""
+    shown = "empty" if value is None else repr(str(value)[:SHOWN])
+    return DatasetError(
+        f"{path}, line {line}: {column} is {shown} instead of {expected}: restore the file as published, "
+        f"or mend that line."
+    )
+
+
+def list_files(root: Path, folders: Sequence[str], suffixes: Sequence[str]) -> pl.DataFrame:
+    """List the files below some folders of a dataset without opening them.
+
+    Args:
+        root: the dataset's folder.
+        folders: where to look, relative to root; those that do not exist are passed over.
+        suffixes: wanted endings in lower case, compared without regard to case.
+
+    Returns:
+        `path` relative to root with "/", `name`, `bytes`; sorted by path.
+
+    Raises:
+        DatasetError: a folder cannot be read.
+    """
+    endings = tuple(suffixes)
+    found: list[tuple[str, str, int]] = []
+    try:
+        for folder in folders:
+            if (root / folder).is_dir():
+                found.extend(_walk(str(root / folder), folder, endings, MAX_DEPTH))
+    except OSError as error:
+        raise DatasetError(f"{error.filename} cannot be listed ({error.strerror}): mend its permissions.") from error
+    schema = {"path": pl.String, "name": pl.String, "bytes": pl.Int64}
+    return pl.DataFrame(found, schema=schema, orient="row").sort("path")
+
+
+def _walk(folder: str, relative: str, endings: tuple[str, ...], depth: int) -> Iterator[tuple[str, str, int]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = f"{relative}/{entry.name}"
+            if entry.name.lower().endswith(endings):
+                yield path, entry.name, entry.stat().st_size
+            elif depth and entry.is_dir():
+                yield from _walk(entry.path, path, endings, depth - 1)
+
+
+def _open_text(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Every record that is not blank, with the line it begins on."""
+    line = 1
+    try:
+        with _open_text(path) as text:
+            reader = csv.reader(text, strict=True)
+            for record in reader:
+                if record:
+                    yield line, record
+                line = reader.line_num + 1
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error) as error:
+        raise _damaged(path, error, line) from error
+
+
+def _damaged(path: Path, error: Exception, line: int | None = None) -> DatasetError:
+    where = f"{path}, line {line}," if line else f"{path}"
+    reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+    return DatasetError(f"{where} cannot be read ({reason}): fetch the file again.")
+
+
+def _typed(text: pl.DataFrame, path: Path, columns: Mapping[str, DataType]) -> pl.DataFrame:
+    stripped = text.with_columns(pl.col(list(columns)).str.strip_chars().replace("", None))
+    typed = stripped.with_columns(pl.col(name).cast(kind, strict=False) for name, kind in columns.items())
+    for name, kind in columns.items():
+        good = typed[name].is_not_null() | stripped[name].is_null()
+        if typed[name].dtype.is_float():
+            good &= typed[name].is_finite().fill_null(value=True)
+        require(stripped.filter(~good), path, name, pl.lit(value=False), f"a value of type {kind}")
+    return typed
