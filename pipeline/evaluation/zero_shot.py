@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline import schemas
+from pipeline.errors import EvaluationError
 from pipeline.evaluation.classification import summarise
 from pipeline.evaluation.scorer import ImageSource, Scorer, batches, check_prompts, locate
 from pipeline.evaluation.statistics import RESAMPLES
@@ -62,12 +63,19 @@ def evaluate_zero_shot(
         EvaluationError: there are no validate or test images, no finding can be scored, or a score is not finite.
     """
     check_prompts(prompts, findings, benchmark)
+    _check_labels(labels, findings, benchmark)
     wanted = images.filter(pl.col("split").is_in(["validate", "test"]))
     found = locate(source, wanted)
     scores = join_labels(found, score_images(scorer, source, found, prompts, batch), labels, findings)
     summary = summarise(scores, images, benchmark, resamples, seed)
     summary["counts"]["images_not_decoded"] = wanted.height - found.height
     return ZeroShotResult(summary | {"prompt_style": prompt_style}, scores)
+
+
+def _check_labels(labels: pl.DataFrame, findings: Sequence[str], benchmark: str) -> None:
+    labelled = set(labels["finding"].unique())
+    if missing := [name for name in findings if name not in labelled]:
+        raise EvaluationError(f"{benchmark} has no label for {', '.join(missing)}: check its labels file.")
 
 
 @torch.inference_mode()

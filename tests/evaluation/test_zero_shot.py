@@ -1,0 +1,140 @@
+"""Zero-shot scoring with a scorer whose answers are written into the images."""
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from pipeline import schemas
+from pipeline.errors import EvaluationError
+from pipeline.evaluation.zero_shot import evaluate_zero_shot
+
+FINDINGS = ["edema", "mass", "nodule"]
+
+
+class PixelScorer:
+    """Pixel (0, k) of an image is its score for the prompt whose largest entry is k."""
+
+    def __init__(self):
+        self.batches = []
+
+    def score(self, images, prompts):
+        self.batches.append(len(images))
+        return images[:, 0, prompts.argmax(dim=1)].float() / 255
+
+
+class Pictures:
+    """Images in memory."""
+
+    def __init__(self, ids, pixels):
+        self.ids, self.pixels = ids, pixels
+
+    def gather(self, rows):
+        return torch.from_numpy(self.pixels[rows])
+
+
+@pytest.fixture
+def benchmark():
+    rng = np.random.default_rng(0)
+    n = 90
+    pixels = rng.integers(0, 256, (n, 8, 8)).astype(np.uint8)
+    images = pl.DataFrame({
+        "image_id": [f"i{k:02}" for k in range(n)],
+        "study_id": [f"i{k:02}" for k in range(n)],
+        "patient_id": [f"p{k // 3}" for k in range(n)],
+        "split": ["train"] * 10 + ["validate"] * 30 + ["test"] * 50,
+        "path": ["x.png"] * n,
+        "bytes": [1] * n,
+        "view": ["PA"] * n,
+        "sex": ["F", "M"] * 45,
+        "age": [50.0] * n,
+    }, schema_overrides={"age": pl.Float32})  # fmt: skip
+    chance = pixels[:, 0, :3] / 255
+    labels = pl.DataFrame({
+        "image_id": images["image_id"].to_numpy().repeat(3),
+        "finding": FINDINGS * n,
+        "label": (rng.random((n, 3)) < chance).flatten().astype(np.int8),
+        "severity": [None] * 3 * n,
+    }, schema_overrides={"severity": pl.String})  # fmt: skip
+    order = rng.permutation(n)
+    return Pictures([f"i{k:02}" for k in order], pixels[order]), images, labels, chance
+
+
+def evaluate(source, images, labels, prompts=None, **options):
+    prompts = torch.eye(3, 5) if prompts is None else prompts
+    return evaluate_zero_shot(
+        PixelScorer(), source, images, labels, prompts, FINDINGS,
+        benchmark="demo", prompt_style="name", **{"resamples": 20, "batch": 16, **options},
+    )  # fmt: skip
+
+
+def test_each_score_goes_to_its_image_and_finding(benchmark):
+    source, images, labels, chance = benchmark
+    result = evaluate(source, images, labels)
+    assert result.scores.columns == schemas.SCORES.names
+    assert result.scores.height == 80 * 3
+    assert set(result.scores["split"]) == {"validate", "test"}
+    for image, finding, score in result.scores.select("image_id", "finding", "score").iter_rows():
+        assert score == pytest.approx(chance[int(image[1:]), FINDINGS.index(finding)])
+    joined = result.scores.join(labels, on=["image_id", "finding"])
+    assert (joined["label"] == joined["label_right"]).all()
+    assert result.metrics["prompt_style"] == "name"
+    assert result.metrics["auroc"] > 0.7
+    assert result.metrics["counts"]["images"] == 50
+
+
+def test_scores_pass_their_schema(benchmark, tmp_path):
+    schemas.write_table(evaluate(*benchmark[:3]).scores, tmp_path / "scores.parquet", schemas.SCORES)
+
+
+def test_batch_size_changes_nothing(benchmark):
+    first, second = (evaluate(*benchmark[:3], batch=size) for size in (7, 64))
+    assert first.scores.equals(second.scores)
+    assert first.metrics == second.metrics
+
+
+def test_an_image_that_was_not_decoded_is_counted(benchmark):
+    source, images, labels, _ = benchmark
+    keep = [k for k, name in enumerate(source.ids) if name not in ("i50", "i60")]
+    result = evaluate(Pictures([source.ids[k] for k in keep], source.pixels[keep]), images, labels)
+    assert result.metrics["counts"]["images"] == 48
+    assert result.metrics["counts"]["images_not_decoded"] == 2
+
+
+def test_labels_of_other_findings_are_not_scored(benchmark):
+    source, images, labels, _ = benchmark
+    other = labels.with_columns(finding=pl.lit("hernia"))
+    result = evaluate(source, images, pl.concat([labels, other]))
+    assert set(result.metrics["per_class"]) == set(FINDINGS)
+
+
+def test_a_finding_without_labels_is_an_error(benchmark):
+    source, images, labels, _ = benchmark
+    with pytest.raises(EvaluationError, match="demo has no label for mass, nodule"):
+        evaluate(source, images, labels.filter(finding="edema"))
+
+
+def test_unusable_prompts(benchmark):
+    source, images, labels, _ = benchmark
+    with pytest.raises(EvaluationError, match="3 findings but prompts of shape"):
+        evaluate(source, images, labels, prompts=torch.eye(2, 5))
+    with pytest.raises(EvaluationError, match="not finite"):
+        evaluate(source, images, labels, prompts=torch.full((3, 5), float("nan")))
+
+
+def test_no_decoded_image_is_an_error(benchmark):
+    _, images, labels, _ = benchmark
+    with pytest.raises(EvaluationError, match="None of 80 images"):
+        evaluate(Pictures([], np.zeros((0, 8, 8), np.uint8)), images, labels)
+
+
+def test_a_benchmark_without_validation_images_is_an_error(benchmark):
+    source, images, labels, _ = benchmark
+    with pytest.raises(EvaluationError, match="validate split"):
+        evaluate(source, images.filter(pl.col("split") == "test"), labels)
+
+
+def test_a_benchmark_without_positives_is_an_error(benchmark):
+    source, images, labels, _ = benchmark
+    with pytest.raises(EvaluationError, match="edema: no positive test image; mass"):
+        evaluate(source, images, labels.with_columns(label=pl.lit(0, pl.Int8)))
