@@ -1,0 +1,79 @@
+"""Prompt texts of the query sets and benchmarks, and their vectors from a frozen text encoder.
+
+The text encoder is frozen while a model trains, so every vector is computed once, here. How queries are chosen is in
+`query_sets`, the encoder in `text_encoder`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+import torch
+from safetensors.torch import save_file
+
+from pipeline.semantics.knowledge import Knowledge
+from pipeline.semantics.query_sets import KINDS
+from pipeline.semantics.text_encoder import Pooling, TextEncoder
+
+TRAINING_STYLES = {"pathology": "explanation", "anatomy": "template"}
+BENCHMARK_TEMPLATE = "There is {pathology}."
+
+
+def prompt_table(
+    query_sets: pl.DataFrame, benchmarks: Mapping[str, Mapping[str, str]], knowledge: Knowledge
+) -> pl.DataFrame:
+    """Every prompt that a model is trained or scored with.
+
+    Args:
+        query_sets: schema QUERY_SETS.
+        benchmarks: benchmark -> {the dataset's name of a finding: canonical pathology}; the order is the vectors'.
+        knowledge: explains every canonical pathology of the benchmarks, one never seen in training too.
+
+    Returns:
+        Schema PROMPTS: the groups `pathology` (style explanation) and `anatomy` (style template), and each benchmark in
+        the styles name, template and explanation.
+
+    Raises:
+        ParamsError: a finding has no explanation.
+    """
+    rows = [
+        (kind, TRAINING_STYLES[kind], *row)
+        for kind in KINDS
+        for row in query_sets.filter(pl.col("kind") == kind).sort("index").select("index", "name", "prompt").rows()
+    ]
+    for group, findings in benchmarks.items():
+        texts = {name: _styles(pathology, knowledge) for name, pathology in findings.items()}
+        for style in ("name", "template", "explanation"):
+            rows += [(group, style, index, name, texts[name][style]) for index, name in enumerate(findings)]
+    schema = {"group": pl.String, "style": pl.String, "index": pl.Int32, "name": pl.String, "text": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def encode_prompts(table: pl.DataFrame, encoder: TextEncoder, pooling: Pooling) -> dict[str, torch.Tensor]:
+    """The vectors of a prompt table.
+
+    Returns:
+        "<group>/<style>" -> float32 [N, h], rows in the order of `index`. Equal texts have equal vectors.
+    """
+    texts = table["text"].unique(maintain_order=True).to_list()
+    row_of = {text: row for row, text in enumerate(texts)}
+    vectors = encoder.encode(texts, pooling)  # [distinct texts, h]
+    groups = table.sort("index", maintain_order=True).group_by("group", "style", maintain_order=True)
+    return {
+        f"{group}/{style}": vectors[[row_of[text] for text in rows["text"]]].contiguous()
+        for (group, style), rows in groups
+    }
+
+
+def write_vectors(vectors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write the vectors of `encode_prompts` as safetensors."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(dict(vectors), path)
+
+
+def _styles(pathology: str, knowledge: Knowledge) -> dict[str, str]:
+    return {
+        "name": pathology,
+        "template": BENCHMARK_TEMPLATE.format(pathology=pathology),
+        "explanation": knowledge.explanation(pathology),
+    }
