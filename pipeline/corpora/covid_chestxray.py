@@ -55,7 +55,7 @@ def read(root: Path, *, views: Sequence[str], sections: Sequence[str], seed: int
     studies = noted.unique("study_id", keep="first", maintain_order=True).select(
         "study_id", "patient_id", "split", report="clinical_notes", sections=pl.lit("clinical_notes")
     )
-    images = noted.drop("clinical_notes", "finding")
+    images = noted.drop("line", "clinical_notes", "finding")
     counts |= {"images_without_notes": rows.height - noted.height} | count_kept(studies, images)
     if studies.is_empty():
         raise DatasetError(f"{root / METADATA} has no frontal X-ray with a file and notes: fetch the dataset again.")
@@ -63,7 +63,7 @@ def read(root: Path, *, views: Sequence[str], sections: Sequence[str], seed: int
 
 
 def read_images(root: Path, views: Sequence[str], seed: int) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The frontal X-rays that have a file, once each: schemas.IMAGES without study_id, finding, clinical_notes.
+    """The frontal X-rays that have a file, once each: schemas.IMAGES but study_id, and line, finding, clinical_notes.
 
     Returns:
         The rows, sorted by image_id, and the counts of what was left out.
@@ -71,7 +71,9 @@ def read_images(root: Path, views: Sequence[str], seed: int) -> tuple[pl.DataFra
     path = find_label_file(root, [METADATA], NAME)
     unknown = sorted(set(views) - set(FRONTAL))
     if unknown:
-        raise DatasetError(f"{NAME} has no frontal view {unknown[0]!r}: set corpus.views to some of {', '.join(FRONTAL)}.")
+        raise DatasetError(
+            f"{NAME} has no frontal view {unknown[0]!r}: set corpus.views to some of {', '.join(FRONTAL)}."
+        )
     table = read_csv(path, COLUMNS)
     for name in ("patientid", "filename"):
         require(table, path, name, pl.col(name).is_not_null(), "a name")
@@ -89,7 +91,7 @@ def read_images(root: Path, views: Sequence[str], seed: int) -> tuple[pl.DataFra
         "images_missing": frontal.height - present.height,
     }
     split = hash_split(present["patient_id"], seed, FRACTIONS)
-    chosen = ["patient_id", "split", "path", "bytes", "view", "sex", "age", "finding", "clinical_notes"]
+    chosen = ["line", "patient_id", "split", "path", "bytes", "view", "sex", "age", "finding", "clinical_notes"]
     return present.with_columns(split).select(pl.col("filename").alias("image_id"), *chosen).sort("image_id"), counts
 
 

@@ -1,0 +1,1 @@
+"""Images from any container to square 8 bit tensors in Arrow shards; imports are left to the modules."""

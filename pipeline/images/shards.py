@@ -1,0 +1,217 @@
+"""The images of a dataset as memory-mapped uint8 tensors: building them once, and reading rows of them.
+
+A folder of shards holds 00000.arrow, 00001.arrow, ... (SHARD_ROWS images each, less the broken ones), index.parquet
+(schemas.IMAGE_INDEX) and broken.parquet (schemas.BROKEN_IMAGES). Augmentation and normalisation are the training's.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import cached_property
+from itertools import starmap
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import torch
+from rich.progress import track
+
+from pipeline.errors import ImageError, TableError
+from pipeline.images.shard_writer import Batch, Written, shard_schema, write_shard
+from pipeline.schemas import BROKEN_IMAGES, IMAGE_INDEX, read_table, write_table
+
+SHARD_ROWS = 256  # enough for all cores to share a small dataset, few enough files for a large one
+INDEX, BROKEN = "index.parquet", "broken.parquet"
+
+ByteRows = np.ndarray[Any, np.dtype[np.uint8]]
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def build_shards(
+    images: pl.DataFrame, root: Path, out: Path, *, size: int, workers: int, max_broken: int, cache: Path
+) -> dict[str, int]:
+    """Decode every image once into shards; the bytes do not depend on the number of workers.
+
+    Finished shards wait in `cache` under a name that holds what determines them, until all are done and move to `out`;
+    an interrupted run goes on from there. Shards with broken images are decoded anew by the next run.
+
+    Args:
+        images: schemas.IMAGES.
+        root: the folder that its paths are relative to.
+        out: the folder to write; replaced as a whole.
+        size: S, pixels.
+        workers: processes; 1 decodes in this one.
+        max_broken: more images than this that cannot be decoded are an error.
+        cache: a folder for this dataset alone, on the same disk as `out`; removed at the end.
+
+    Returns:
+        Counts: images, broken, shards.
+
+    Raises:
+        ImageError: too many broken images, or a decoder crashed; `out` is left as it was.
+        TableError: an image_id occurs twice, or there are no images.
+    """
+    _check_images(images)
+    cache.mkdir(parents=True, exist_ok=True)
+    batches = [_batch(rows, root, size) for rows in images.iter_slices(SHARD_ROWS)]
+    files = [cache / f"{batch.key()}.arrow" for batch in batches]
+    written = _write_all(batches, files, workers)
+    broken = _broken_table(written)
+    if broken.height > max_broken or broken.height == images.height:
+        write_table(broken, cache / BROKEN, BROKEN_IMAGES)
+        raise ImageError(
+            f"{broken.height} images cannot be decoded, more than images.max_broken={max_broken} allows; the first: "
+            f"{broken['reason'][0]} All are listed in {cache / BROKEN}."
+        )
+    _publish(files, out, cache, _index_table(written), broken)
+    return {"images": images.height - broken.height, "broken": broken.height, "shards": len(files)}
+
+
+class ImageShards:
+    """The images of one dataset, memory-mapped; opening reads only the index.
+
+    Attributes:
+        index: schemas.IMAGE_INDEX, in row order.
+        size: S, pixels.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a folder written by `build_shards`.
+
+        Raises:
+            TableError: the index or a shard is missing or does not fit.
+        """
+        self.index = read_table(path / INDEX, IMAGE_INDEX)
+        self._path = path
+        self._shard, self._row = self.index["shard"].to_numpy(), self.index["row"].to_numpy()
+        self._pixels = [self._map(number) for number in range(int(self._shard.max()) + 1)]
+        self.size: int = self._pixels[0].shape[1]
+
+    def __len__(self) -> int:
+        return self.index.height
+
+    @property
+    def ids(self) -> pl.Series:
+        """image_id of every row."""
+        return self.index["image_id"]
+
+    @cached_property
+    def _position(self) -> pl.DataFrame:
+        return self.index.select("image_id", position=pl.int_range(pl.len(), dtype=pl.Int64))
+
+    def row_of(self, image_ids: Sequence[str] | pl.Series) -> IntArray:
+        """Rows of some images, int64 [N].
+
+        Raises:
+            TableError: an image is not among the shards.
+        """
+        wanted = pl.DataFrame({"image_id": image_ids}, schema={"image_id": pl.String})
+        found = wanted.join(self._position, on="image_id", how="left", maintain_order="left")
+        if found["position"].null_count():
+            missing = found.filter(pl.col("position").is_null())["image_id"][0]
+            raise TableError(
+                f"{self._path} has no image {missing}: see {BROKEN} there, or run the images stage."
+            )
+        return found["position"].to_numpy()
+
+    def gather(self, rows: IntArray) -> torch.Tensor:
+        """Copy some rows: uint8 [B, S, S]."""
+        batch = np.empty((len(rows), self.size, self.size), np.uint8)
+        shards = self._shard[rows]
+        for number in np.unique(shards):
+            here = shards == number
+            batch[here] = self._pixels[number][self._row[rows[here]]]
+        return torch.from_numpy(batch)
+
+    def _map(self, number: int) -> ByteRows:
+        """The pixels of one shard, [n, S, S], still on disk."""
+        path = self._path / f"{number:05d}.arrow"
+        try:
+            batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+            width = batch.schema.field("pixels").type.byte_width
+        except (OSError, pa.ArrowInvalid, KeyError, AttributeError) as error:
+            raise TableError(f"{path} is missing or damaged: run `dvc repro`, or `dvc pull` to fetch it.") from error
+        side = int(width**0.5)
+        assert batch.schema.equals(shard_schema(side))
+        return np.frombuffer(batch.column("pixels").buffers()[1], np.uint8).reshape(-1, side, side)
+
+
+def _check_images(images: pl.DataFrame) -> None:
+    if images.is_empty():
+        raise TableError("There are no images to decode: look at the counts of the stage that listed them.")
+    repeated = images["image_id"].is_duplicated()
+    if repeated.any():
+        raise TableError(f"Image {images.filter(repeated)['image_id'][0]} is listed twice: keep one row of it.")
+
+
+def _batch(rows: pl.DataFrame, root: Path, size: int) -> Batch:
+    return Batch(rows["image_id"].to_list(), rows["path"].to_list(), rows["bytes"].to_list(), root, size)
+
+
+def _write_all(batches: Sequence[Batch], files: Sequence[Path], workers: int) -> list[Written]:
+    """Write the shards that the cache does not hold yet, and say what became of every batch."""
+    pairs = list(zip(batches, files, strict=True))
+    kept = {file: written for batch, file in pairs if (written := _kept(batch, file))}
+    todo = [pair for pair in pairs if pair[1] not in kept]
+    done = track(_run(todo, workers), "Decoding images", total=len(todo))
+    kept |= zip((file for _, file in todo), done, strict=True)
+    return [kept[file] for file in files]
+
+
+def _kept(batch: Batch, file: Path) -> Written | None:
+    """What an earlier run stored of a batch, if it stored all of it."""
+    if not file.is_file():
+        return None
+    rows = pa.ipc.open_file(pa.memory_map(str(file))).get_batch(0).select(["image_id", "width", "height"])
+    stored = [(row["image_id"], row["width"], row["height"]) for row in rows.to_pylist()]
+    return Written(stored, ()) if len(stored) == len(batch.image_ids) else None
+
+
+def _run(todo: Sequence[tuple[Batch, Path]], workers: int) -> Iterator[Written]:
+    if workers == 1 or len(todo) < 2:
+        yield from starmap(write_shard, todo)
+        return
+    try:
+        with ProcessPoolExecutor(min(workers, len(todo)), get_context("spawn")) as pool:
+            yield from pool.map(write_shard, *zip(*todo, strict=True))
+    except BrokenProcessPool as error:
+        first = next(batch for batch, file in todo if not file.is_file())
+        raise ImageError(
+            f"A decoding process died, for lack of memory or in a decoder, at or after the {len(first.paths)} images "
+            f"from {first.root / first.paths[0]}: run again; what is finished is kept."
+        ) from error
+
+
+def _index_table(written: Sequence[Written]) -> pl.DataFrame:
+    """schemas.IMAGE_INDEX."""
+    rows = [
+        (image_id, shard, row, width, height)
+        for shard, part in enumerate(written)
+        for row, (image_id, width, height) in enumerate(part.stored)
+    ]
+    return pl.DataFrame(rows, schema=IMAGE_INDEX.names, orient="row")
+
+
+def _broken_table(written: Sequence[Written]) -> pl.DataFrame:
+    """schemas.BROKEN_IMAGES."""
+    rows = [row for part in written for row in part.broken]
+    return pl.DataFrame(rows, schema=dict.fromkeys(BROKEN_IMAGES.names, pl.String), orient="row")
+
+
+def _publish(files: Sequence[Path], out: Path, cache: Path, index: pl.DataFrame, broken: pl.DataFrame) -> None:
+    """Put the finished folder in place of `out` in one move."""
+    ready = cache / "ready"
+    shutil.rmtree(ready, ignore_errors=True)
+    ready.mkdir()
+    for number, file in enumerate(files):
+        file.replace(ready / f"{number:05d}.arrow")
+    write_table(index, ready / INDEX, IMAGE_INDEX)
+    write_table(broken, ready / BROKEN, BROKEN_IMAGES)
+    shutil.rmtree(out, ignore_errors=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(ready, out)
+    shutil.rmtree(cache)
