@@ -166,7 +166,7 @@ class Speaker:
         if sides == "both":
             words = self.wording["places"][side_of(subject.anatomies[0])[1]]["both"]
             options = [(word, "") for word in words["before"]] + [("", word) for word in words["after"]]
-            return self.pick(options)
+            return options[int(self.rng.integers(len(options)))]
         if self.chance(0.5) and (before := self._where(subject.anatomies[0], "before")):
             return before, ""
         after = self._where(subject.anatomies[0], "after")
@@ -234,7 +234,8 @@ class _Slots(dict[str, str]):
     def __missing__(self, name: str) -> str:
         if name == "cm":
             return f"{self._speaker.rng.uniform(2.0, 6.5):.1f}"
-        return self._speaker.pick(self._speaker.wording["words"][name])
+        words: Sequence[str] = self._speaker.wording["words"][name]
+        return self._speaker.pick(words)
 
 
 def _article(phrase: str) -> str:

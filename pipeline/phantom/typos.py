@@ -3,6 +3,8 @@
 Short words are left alone, so that no slip turns a "no" into an "on" and changes what a sentence says.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 _SHORTEST = 5
@@ -16,7 +18,7 @@ def mistype(sentence: str, rate: float, rng: np.random.Generator) -> str:
         _slip(word, rng) if len(word) >= _SHORTEST and rng.random() < rate else word for word in sentence.split(" ")
     ]
     text = words[0]
-    for before, word in zip(words, words[1:], strict=False):
+    for before, word in pairwise(words):
         joined = min(len(before), len(word)) >= _SHORTEST and rng.random() < rate / 3
         text += word if joined else f" {word}"
     return text.removesuffix(".") if rng.random() < rate else text

@@ -1,0 +1,149 @@
+"""Draws all phantom datasets below one folder, and beside them the truth that no real dataset has.
+
+One seed gives the same bytes, whatever the number of workers. How a dataset lies on disk is up to `layouts`.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+
+from pipeline.errors import ParamsError
+from pipeline.phantom.cohort import Visit, sample_cohort
+from pipeline.phantom.layouts import covidx, cxr14, mimic_cxr, rsna, siim
+from pipeline.phantom.layouts.darkroom import Darkroom
+from pipeline.phantom.scene import SEEN, UNSEEN
+
+SMALLEST = 32  # pixels; below, nothing of a chest is left
+MINIMUM = 12  # images per dataset, so that each split has some of each label
+POSITIVE_SHARE = 0.4
+COVIDX_SHARES = {"train": 0.4, "val": 0.25, "test": 0.35}
+# What a reader of films would also call pneumonia: a phantom with one of these would have no certain RSNA label.
+LIKE_PNEUMONIA = ("consolidation", "infiltrate", "ground-glass opacity")
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class PhantomParams:
+    """How many phantoms to draw, and how large.
+
+    Attributes:
+        seed: of everything.
+        size: pixels of the square images.
+        studies: of the pre-training corpus; about one in twelve has a second image.
+        cxr14: images, half of them in the test list.
+        rsna: images.
+        siim: images.
+        covidx: images, in three splits.
+    """
+
+    seed: int
+    size: int = 256
+    studies: int = 2000
+    cxr14: int = 500
+    rsna: int = 400
+    siim: int = 400
+    covidx: int = 400
+
+
+def build(root: Path, params: PhantomParams, workers: int = 1) -> None:
+    """Write the five datasets and `truth/` below root, replacing earlier ones.
+
+    `truth/triplets.parquet`: study_id, pathology, anatomy, existence, severity of the reports as dictated.
+    `truth/severity.parquet`: dataset (its folder), image_id, finding, severity of every drawn finding.
+
+    Raises:
+        ParamsError: a size or count is too small.
+    """
+    _check(params)
+    with Darkroom(workers) as darkroom:
+        triplets, severities = _write_corpus(root, params, darkroom)
+        tables = {mimic_cxr.FOLDER: severities} | {
+            folder: write(_fresh(root / folder), params, darkroom) for folder, write in _BENCHMARKS.items()
+        }
+    truth = _fresh(root / "truth")
+    triplets.write_parquet(truth / "triplets.parquet")
+    named = [table.select(pl.lit(folder).alias("dataset"), pl.all()) for folder, table in tables.items()]
+    pl.concat(named).write_parquet(truth / "severity.parquet")
+
+
+def _check(params: PhantomParams) -> None:
+    if params.size < SMALLEST:
+        raise ParamsError(f"phantom.size is {params.size}: set it to at least {SMALLEST} pixels.")
+    for name in ("studies", "cxr14", "rsna", "siim", "covidx"):
+        if getattr(params, name) < MINIMUM:
+            raise ParamsError(f"phantom.{name} is {getattr(params, name)}: set it to at least {MINIMUM}.")
+
+
+def _fresh(folder: Path) -> Path:
+    """An empty folder, so that nothing of an earlier build remains."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _rngs(params: PhantomParams, dataset: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """One generator for the cases and one for the layout; datasets do not depend on each other's size."""
+    cases, layout = np.random.SeedSequence([params.seed, dataset]).spawn(2)
+    return np.random.default_rng(cases), np.random.default_rng(layout)
+
+
+def _write_corpus(root: Path, params: PhantomParams, darkroom: Darkroom) -> tuple[pl.DataFrame, pl.DataFrame]:
+    cases, layout = _rngs(params, 0)
+    visits = sample_cohort(cases, params.studies)
+    return mimic_cxr.write_mimic_cxr(_fresh(root / mimic_cxr.FOLDER), visits, params.size, layout, darkroom)
+
+
+def _write_cxr14(folder: Path, params: PhantomParams, darkroom: Darkroom) -> pl.DataFrame:
+    cases, layout = _rngs(params, 1)
+    tested = params.cxr14 // 2
+    counts = {"train_val": params.cxr14 - tested, "test": tested}
+    splits = {part: sample_cohort(cases, count, share=0.6, returning=0.3) for part, count in counts.items()}
+    return cxr14.write_cxr14(folder, splits, params.size, layout, darkroom)
+
+
+def _write_rsna(folder: Path, params: PhantomParams, darkroom: Darkroom) -> pl.DataFrame:
+    cases, layout = _rngs(params, 2)
+    allowed = [name for name in SEEN if name not in LIKE_PNEUMONIA]
+    visits = _positives_among(cases, params.rsna, rsna.TARGET, allowed)
+    return rsna.write_rsna(folder, visits, params.size, layout, darkroom)
+
+
+def _write_siim(folder: Path, params: PhantomParams, darkroom: Darkroom) -> pl.DataFrame:
+    cases, layout = _rngs(params, 3)
+    visits = _positives_among(cases, params.siim, siim.TARGET, SEEN)
+    return siim.write_siim(folder, visits, params.size, layout, darkroom)
+
+
+def _write_covidx(folder: Path, params: PhantomParams, darkroom: Darkroom) -> pl.DataFrame:
+    cases, layout = _rngs(params, 4)
+    counts = {part: round(share * params.covidx) for part, share in COVIDX_SHARES.items()}
+    counts["train"] = params.covidx - counts["val"] - counts["test"]
+    splits = {part: _positives_among(cases, count, UNSEEN, (*SEEN, UNSEEN)) for part, count in counts.items()}
+    return covidx.write_covidx(folder, splits, params.size, layout, darkroom)
+
+
+def _positives_among(rng: np.random.Generator, count: int, target: str, allowed: Sequence[str]) -> list[Visit]:
+    """One study per patient; a fixed share shows the target, the others never do."""
+    positive = round(POSITIVE_SHARE * count)
+    others = [name for name in allowed if name != target]
+    with_target = sample_cohort(rng, positive, wanted=[target], share=1, allowed=allowed, returning=0)
+    without = sample_cohort(rng, count - positive, share=0, allowed=others, returning=0)
+    return _shuffled([*with_target, *without], rng)
+
+
+def _shuffled(items: Sequence[_Item], rng: np.random.Generator) -> list[_Item]:
+    return [items[index] for index in rng.permutation(len(items))]
+
+
+_BENCHMARKS: dict[str, Callable[[Path, PhantomParams, Darkroom], pl.DataFrame]] = {
+    cxr14.FOLDER: _write_cxr14,
+    rsna.FOLDER: _write_rsna,
+    siim.FOLDER: _write_siim,
+    covidx.FOLDER: _write_covidx,
+}

@@ -1,0 +1,1 @@
+"""The real datasets' own folders, files and quirks, filled with phantoms: one module per dataset."""

@@ -1,0 +1,141 @@
+"""Draws the images of all layouts, in as many processes as wanted, and writes them as JPEG, PNG or DICOM.
+
+Each image depends on its case alone, so any number of workers writes the same bytes. Which images there
+are, and the label files beside them, belong to the layouts.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from io import BytesIO
+from multiprocessing import get_context
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ComputedRadiographyImageStorage, JPEGBaseline8Bit
+
+from pipeline.phantom.layouts.lateral import draw_lateral
+from pipeline.phantom.render import render
+from pipeline.phantom.scene import Case
+
+_CHUNK = 8
+_IMPLEMENTATION = UID("1.2.276.0.7230010.3.0.3.6.0")
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Save = Callable[[Path, Pixels], None]
+
+
+@dataclass(frozen=True)
+class Film:
+    """One image to draw.
+
+    Attributes:
+        path: where to write it; its folder is made.
+        case: what it shows.
+        size: pixels of the drawn square.
+        save: writes grey pixels [height, width]; picklable.
+        measured: findings whose masks are wanted back.
+        crop: pixels cut off (left, top, right, bottom).
+        lateral: a side view, without masks.
+    """
+
+    path: Path
+    case: Case
+    size: int
+    save: Save
+    measured: frozenset[str] = field(default_factory=frozenset)
+    crop: tuple[int, int, int, int] = (0, 0, 0, 0)
+    lateral: bool = False
+
+
+class Darkroom:
+    """Develops films in `workers` processes; use it in a `with` statement."""
+
+    def __init__(self, workers: int) -> None:
+        self._pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else None
+
+    def __enter__(self) -> "Darkroom":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def develop(self, films: Sequence[Film]) -> list[dict[str, Mask]]:
+        """Draw and write every film; per film the masks [S, S] of its measured findings, by name."""
+        results: Iterable[dict[str, Mask]] = map(_develop, films)
+        if self._pool:
+            results = self._pool.map(_develop, films, chunksize=_CHUNK)
+        return list(results)
+
+
+def _develop(film: Film) -> dict[str, Mask]:
+    film.path.parent.mkdir(parents=True, exist_ok=True)
+    if film.lateral:
+        film.save(film.path, draw_lateral(film.case, film.size))
+        return {}
+    rendering = render(film.case, film.size)
+    left, top, right, bottom = film.crop
+    film.save(film.path, rendering.image[top : film.size - bottom, left : film.size - right])
+    named = zip(film.case.findings, rendering.masks, strict=True)
+    return {finding.name: mask for finding, mask in named if finding.name in film.measured}
+
+
+def as_jpeg(quality: int = 95, mode: str = "L") -> Save:
+    """Save as baseline JPEG of the given Pillow mode."""
+    return partial(_save_jpeg, quality, mode)
+
+
+def as_png(mode: str = "L") -> Save:
+    """Save as PNG of the given Pillow mode."""
+    return partial(_save_png, mode)
+
+
+def as_dicom(uid: str, tags: Mapping[str, Any]) -> Save:
+    """Save as 8 bit MONOCHROME2 DICOM, JPEG-compressed; tags are header fields by keyword."""
+    return partial(_save_dicom, uid, dict(tags))
+
+
+def _save_jpeg(quality: int, mode: str, path: Path, pixels: Pixels) -> None:
+    path.write_bytes(_encode_jpeg(pixels, quality, mode))
+
+
+def _save_png(mode: str, path: Path, pixels: Pixels) -> None:
+    Image.fromarray(pixels).convert(mode).save(path, format="PNG", compress_level=3)
+
+
+def _save_dicom(uid: str, tags: Mapping[str, Any], path: Path, pixels: Pixels) -> None:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+    meta.MediaStorageSOPInstanceUID = UID(uid)
+    meta.TransferSyntaxUID = JPEGBaseline8Bit
+    meta.ImplementationClassUID = _IMPLEMENTATION
+    header = Dataset()
+    header.file_meta = meta
+    header.SOPClassUID, header.SOPInstanceUID = ComputedRadiographyImageStorage, uid
+    header.Modality, header.BodyPartExamined, header.ConversionType = "CR", "CHEST", "WSD"
+    for keyword, value in tags.items():
+        setattr(header, keyword, value)
+    header.SamplesPerPixel, header.PhotometricInterpretation, header.PixelRepresentation = 1, "MONOCHROME2", 0
+    header.Rows, header.Columns = pixels.shape
+    header.BitsAllocated, header.BitsStored, header.HighBit = 8, 8, 7
+    header.LossyImageCompression = "01"
+    header.PixelData = encapsulate([_encode_jpeg(pixels, 92, "L")])
+    header["PixelData"].is_undefined_length = True
+    header.save_as(path, enforce_file_format=True)
+
+
+def _encode_jpeg(pixels: Pixels, quality: int, mode: str) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(pixels).convert(mode).save(buffer, format="JPEG", quality=quality)
+    return buffer.getvalue()
