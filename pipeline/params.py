@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import ParamsError
 
@@ -92,6 +92,7 @@ class TextEncoder(Section):
     steps: Positive
     batch: Positive
     lr: Annotated[float, Field(gt=0, lt=1)]
+    contrast: Weight
 
 
 class Labels(Section):
@@ -99,6 +100,98 @@ class Labels(Section):
 
     unmentioned: Literal["negative", "ignore"]
     uncertain: Literal["ignore", "positive", "negative"]
+
+
+class Model(Section):
+    """The network; `networks.medslip.MeDSLIPConfig` describes each."""
+
+    disentangle: bool
+    mask: Literal["sigmoid", "linear"]
+    block: Literal["bottleneck", "basic"]
+    depths: tuple[Positive, ...] = Field(min_length=1, max_length=4)
+    widths: tuple[Positive, ...] = Field(min_length=1, max_length=4)
+    stem: Positive
+    channels: Literal[1, 3]
+    hidden_size: Positive
+    heads: Positive
+    layers: Positive
+    feed_forward: Positive
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Model":
+        if len(self.depths) != len(self.widths):
+            raise ValueError(f"depths and widths must name as many stages, not {len(self.depths)} and {len(self.widths)}")
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of heads {self.heads}")
+        return self
+
+
+class Loss(Section):
+    """The losses and their switches; `losses.LossConfig` describes each."""
+
+    protocl: bool
+    proto_weight: Weight
+    proto_similarity: Literal["dot", "cosine"]
+    negatives: Positive
+    tau: Annotated[float, Field(gt=0.0)]
+    learn_tau: bool
+    icl: bool
+    icl_weight: Weight
+    icl_similarity: Literal["cosine", "dot"]
+    icl_scale: Literal["none", "learned"]
+
+
+class Train(Section):
+    """The training loop; `training.loop.TrainConfig` describes each."""
+
+    epochs: Positive
+    batch: Positive
+    parts: Positive
+    lr: Annotated[float, Field(gt=0.0, lt=1.0)]
+    min_lr: Annotated[float, Field(gt=0.0, lt=1.0)]
+    warmup_epochs: Weight
+    weight_decay: Weight
+    clip: Weight
+    precision: Literal["32-true", "bf16-mixed"]
+    devices: Positive | Literal["auto"]
+    nodes: Positive
+    compile: bool
+    log_every: Positive
+    checkpoint_every: Positive
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Train":
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr {self.min_lr} must not exceed lr {self.lr}")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} must be fewer than epochs {self.epochs}")
+        if self.batch % self.parts:
+            raise ValueError(f"parts {self.parts} must divide batch {self.batch}")
+        return self
+
+
+class Augment(Section):
+    """How training images vary; `training.augmentation.AugmentConfig` describes each."""
+
+    flip: Literal["none", "plain", "laterality"]
+    crop: tuple[Fraction, Fraction]
+    aspect: Annotated[float, Field(ge=1.0)]
+    interpolation: Literal["bilinear", "bicubic"]
+    operations: Annotated[int, Field(ge=0, le=4)]
+    magnitude: Annotated[float, Field(ge=0.0, le=10.0)]
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)]
+    shift: Fraction
+    contrast: Weight
+    brightness: Weight
+    gamma: Weight
+
+
+class Evaluation(Section):
+    """How benchmarks are scored."""
+
+    prompt_style: Literal["name", "template", "explanation"]
+    resamples: Annotated[int, Field(ge=100)]  # of the patients, for 95 % intervals
 
 
 class Params(Section):
@@ -117,6 +210,11 @@ class Params(Section):
     query_sets: QuerySets
     text_encoder: TextEncoder
     labels: Labels
+    model: Model
+    loss: Loss
+    train: Train
+    augment: Augment
+    evaluation: Evaluation
 
 
 def load_params(reads: Sequence[str], path: Path = Path("params.yaml")) -> Params:

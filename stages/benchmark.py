@@ -4,12 +4,12 @@ from pathlib import Path
 
 from pipeline.benchmarks import BENCHMARKS
 from pipeline.schemas import BOXES, IMAGES, LABELS, MASKS, write_table
-from stages.common import dataset_folder, run, stage_params
+from stages.common import run, stage_params
 
 
 def main(name: str) -> None:
     params = stage_params("seed", "data", "benchmarks")
-    root = dataset_folder(params.data.root, params.benchmarks[name].folder)
+    root = Path(params.data.root) / params.benchmarks[name].folder
     benchmark = BENCHMARKS[name].read(root, seed=params.seed)
     out = Path("data/benchmarks") / name
     write_table(benchmark.images, out / "images.parquet", IMAGES)

@@ -28,11 +28,6 @@ def fix_torch(params: Params) -> None:
     torch.use_deterministic_algorithms(True)
 
 
-def dataset_folder(root: str, folder: str) -> Path:
-    """The folder of a dataset below data.root."""
-    return Path(root) / folder
-
-
 def workers() -> int:
     """Processes to use for work whose result does not depend on their number."""
     return len(os.sched_getaffinity(0))

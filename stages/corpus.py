@@ -4,14 +4,14 @@ from pathlib import Path
 
 from pipeline.corpora import READERS
 from pipeline.schemas import IMAGES, STUDIES, write_table
-from stages.common import dataset_folder, run, stage_params, write_metrics
+from stages.common import run, stage_params, write_metrics
 
 OUT = Path("data/corpus")
 
 
 def main() -> None:
     params = stage_params("seed", "data", "corpus")
-    root = dataset_folder(params.data.root, params.corpus.folder)
+    root = Path(params.data.root) / params.corpus.folder
     corpus = READERS[params.corpus.name](
         root, views=params.corpus.views, sections=params.corpus.sections, seed=params.seed
     )

@@ -4,18 +4,15 @@ from pathlib import Path
 
 from pipeline.images.shards import build_shards
 from pipeline.schemas import IMAGES, read_table
-from stages.common import dataset_folder, run, stage_params, workers
+from stages.common import run, stage_params, workers
 
 
-def main(name: str) -> None:
-    params = stage_params("data", "corpus", "benchmarks", "images")
-    corpus = name == "corpus"
-    folder = params.corpus.folder if corpus else params.benchmarks[name].folder
-    tables = Path("data/corpus") if corpus else Path("data/benchmarks") / name
+def main(tables: Path, folder: str, out: Path) -> None:
+    params = stage_params("data", "images")
     build_shards(
         read_table(tables / "images.parquet", IMAGES),
-        dataset_folder(params.data.root, folder),
-        Path("data/images") / name,
+        Path(params.data.root) / folder,
+        out,
         size=params.images.size,
         workers=workers(),
         max_broken=params.images.max_broken,
