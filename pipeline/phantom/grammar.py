@@ -165,8 +165,10 @@ class Speaker:
             return "", " and ".join(self._where(anatomy, "after") for anatomy in subject.anatomies)
         if sides == "both":
             words = self.wording["places"][side_of(subject.anatomies[0])[1]]["both"]
-            options = [(word, "") for word in words["before"]] + [("", word) for word in words["after"]]
-            return options[int(self.rng.integers(len(options)))]
+            options: list[tuple[str, str]] = [(word, "") for word in words["before"]] + [
+                ("", word) for word in words["after"]
+            ]
+            return self.pick(options)
         if self.chance(0.5) and (before := self._where(subject.anatomies[0], "before")):
             return before, ""
         after = self._where(subject.anatomies[0], "after")

@@ -55,6 +55,7 @@ class _Reader:
         self.entries: Mapping[str, Any] = self.wording["findings"]
         self.subjects = self._notice(case.findings)
         self.blocked = {name for s in self.subjects for name in (s.name, *self._entry(s).get("forbids", ()))}
+        self.denied: set[str] = set()
         self.spoiled = {place for s in self.subjects for place in self._spoils(s)}
 
     def read(self) -> dict[str, list[Sentence]]:
@@ -129,7 +130,8 @@ class _Reader:
 
     def _absent(self, source: str) -> Subject | None:
         """A finding that this film does not show; blocked from now on."""
-        names = [name for name in self.wording[source] if name not in self.blocked]
+        barred = self.blocked | (self.denied if source == "suspected" else set())
+        names = [name for name in self.wording[source] if name not in barred]
         if not names:
             return None
         name = self.speaker.pick(names)
@@ -176,8 +178,13 @@ class _Reader:
             return self.speaker.explain(
                 self.wording["firm_signs"], self._sign(subject), replace(subject, severity=None), ("present", "present")
             )
-        frames = "stable" if self.speaker.chance(0.3) else "present"
-        return self.speaker.tell(self.wording[frames], subject, "present")
+        return self.speaker.tell(self.wording[self._course(entry)], subject, "present")
+
+    def _course(self, entry: Mapping[str, Any]) -> str:
+        """How a finding stands to earlier studies; most are stated without one."""
+        odds = {"present": 0.56, "stable": 0.2, "changed": 0.12, "appeared": 0.12}
+        course = str(self.speaker.rng.choice(list(odds), p=list(odds.values())))
+        return "present" if entry.get("lasting") and course in ("changed", "appeared") else course
 
     def _doubt(self, subject: Subject) -> Sentence:
         entry = self._entry(subject)
@@ -230,6 +237,7 @@ class _Reader:
             if not names:
                 break
             denied |= set(names)
+            self.denied |= set(names)
             sentences.append(self._denial(names))
         if self.speaker.chance(0.35):
             sentences += self._clear_of()

@@ -25,7 +25,8 @@ def draw_lateral(case: Case, size: int) -> NDArray[np.uint8]:
     spine = np.exp(-(((x - 0.72 - 0.05 * np.sin(3 * y)) / 0.035) ** 2)) * (1 + 0.25 * np.sign(np.sin(52 * y)))
     depth = 0.05 + 0.55 * body - 0.38 * lungs + 0.28 * heart * body + 0.1 * arch + 0.14 * spine * body
     noisy = depth + rng.normal(0, case.acquisition.noise, depth.shape)
-    return np.clip(255 * noisy, 0, 255).astype(np.uint8)
+    grey: NDArray[np.uint8] = np.clip(255 * noisy, 0, 255).astype(np.uint8)
+    return grey
 
 
 def _inside(
