@@ -10,6 +10,8 @@ from pipeline import schemas
 from pipeline.errors import DatasetError
 from pipeline.splits import hash_split
 
+SEVERITIES = ["subtle", "mild", "moderate", "severe"]
+
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -79,12 +81,14 @@ def long_labels(images: pl.DataFrame, positives: pl.DataFrame, findings: Mapping
 
 
 def with_severity(labels: pl.DataFrame, root: Path) -> pl.DataFrame:
-    """Add how severe each present finding is: from the phantoms' truth where there is one, else null."""
+    """Add how severe each present finding is, at its worst: from the phantoms' truth where there is one, else null."""
     truth = root.parent / "truth" / "severity.parquet"
     if not truth.is_file():
         return labels.with_columns(severity=pl.lit(None, pl.String)).select(schemas.LABELS.names)
-    known = pl.read_parquet(truth).filter(pl.col("dataset") == root.name).select("image_id", "finding", "severity")
-    return labels.join(known, on=["image_id", "finding"], how="left").select(schemas.LABELS.names)
+    drawn = pl.read_parquet(truth).filter(pl.col("dataset") == root.name).cast({"severity": pl.Enum(SEVERITIES)})
+    worst = drawn.group_by("image_id", "finding").agg(pl.col("severity").max().cast(pl.String))
+    marked = worst.with_columns(label=pl.lit(1, pl.Int8))
+    return labels.join(marked, on=["image_id", "finding", "label"], how="left").select(schemas.LABELS.names)
 
 
 def count_kept(images: pl.DataFrame, labels: pl.DataFrame) -> dict[str, int]:
