@@ -1,0 +1,445 @@
+"""The pre-training loop: one path for a CPU, a GPU, several of them and several machines.
+
+A resumed run repeats an uninterrupted one (bit for bit on a CPU), because all randomness follows from the seed and
+the step. The loop measures and reports through a callback; it writes models and checkpoints, no metrics.
+"""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, cast
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+
+from pipeline.errors import TrainingError
+from pipeline.losses import TERMS, LossConfig, medslip_terms, term_counts, term_weights
+from pipeline.networks.io import save_model
+from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
+from pipeline.training.augmentation import AugmentConfig, Mirror, augment
+from pipeline.training.checkpoints import load_checkpoint, remove_checkpoints, save_checkpoint
+from pipeline.training.data import Batch, Examples, Plan, mix, training_batches
+from pipeline.training.processes import Precision, launch, over_processes, share_batch_norm
+from pipeline.training.progress import TrainingBar
+from pipeline.training.validation import Validation, validate
+
+COLUMNS = (*TERMS, "loss", "gradient_norm")  # what every step measures
+Log = Callable[[Mapping[str, float], int], None]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and how fast to train; the defaults are the paper's.
+
+    Attributes:
+        epochs: at least 1.
+        batch: images per step over all processes, at least 1.
+        parts: how many smaller batches a step's gradients are accumulated over; divides the batch.
+        lr: peak learning rate of AdamW, above 0.
+        min_lr: first and last learning rate, above 0, at most lr.
+        warmup_epochs: linear rise from min_lr to lr, 0 or more, fewer than epochs.
+        weight_decay: of weight matrices; vectors (biases, norms) do not decay.
+        clip: largest gradient norm; 0 does not clip.
+        precision: "32-true" or "bf16-mixed".
+        devices: processes per machine, "auto" for every GPU or one CPU process.
+        nodes: machines.
+        compile: torch.compile the model; pays on a GPU only.
+        log_every: steps between two logged points, at least 1.
+        checkpoint_every: steps between two checkpoints; the end of an epoch always has one.
+        seed: of weights, order, augmentation, negatives and dropout.
+    """
+
+    epochs: int = 100
+    batch: int = 64
+    parts: int = 1
+    lr: float = 1e-4
+    min_lr: float = 1e-5
+    warmup_epochs: float = 5
+    weight_decay: float = 0.02
+    clip: float = 0.0
+    precision: Precision = "32-true"
+    devices: int | Literal["auto"] = "auto"
+    nodes: int = 1
+    compile: bool = False
+    log_every: int = 50
+    checkpoint_every: int = 1000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a model is made of, besides the data."""
+
+    model: MeDSLIPConfig
+    loss: LossConfig
+    augment: AugmentConfig
+    train: TrainConfig
+
+
+@dataclass(frozen=True)
+class Queries:
+    """The prompts to learn.
+
+    Attributes:
+        pathologies: names [N_p].
+        anatomies: names [N_a], the last one collective.
+        pathology_vectors: of the frozen text encoder, float32 [N_p, h].
+        anatomy_vectors: float32 [N_a, h].
+    """
+
+    pathologies: tuple[str, ...]
+    anatomies: tuple[str, ...]
+    pathology_vectors: Tensor
+    anatomy_vectors: Tensor
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training came to.
+
+    Attributes:
+        steps: optimiser steps in all.
+        criterion: what chose the best epoch, "auroc" (pathologies' macro) or "loss" where no AUROC is defined.
+        best_epoch: counted from 1.
+        curves: one row per epoch: means of every loss term, learning rate, gradient norm, validation.
+        pathology_auroc: of the best epoch by name; None where undefined.
+        anatomy_auroc: likewise.
+        resumed_at: the step at which this run took over, None if it began at the start.
+        leader: whether this process is the one to write results.
+    """
+
+    steps: int
+    criterion: str
+    best_epoch: int
+    curves: list[dict[str, float]]
+    pathology_auroc: dict[str, float | None]
+    anatomy_auroc: dict[str, float | None]
+    resumed_at: int | None
+    leader: bool
+
+
+def pretrain(
+    recipe: Recipe, train: Examples, validation: Examples, queries: Queries, out: Path, checkpoints: Path, log: Log
+) -> Result:
+    """Pre-train MeDSLIP; writes the models `out`/best and `out`/last.
+
+    Args:
+        recipe: the settings.
+        train: examples to learn from, at least one batch.
+        validation: examples that choose the best epoch, at least one.
+        queries: the prompts.
+        out: folder of the two models.
+        checkpoints: folder to resume from, to be named by a hash of all that determines the training.
+        log: is called with metrics and the number of steps done, in the leading process.
+
+    Raises:
+        TrainingError: nothing to learn from, a loss that is not finite, or an interruption.
+        ModelError: a model cannot be written.
+    """
+    if not len(validation):
+        raise TrainingError("The validation split has no images, so no epoch can be chosen: give it some patients.")
+    fabric = launch(recipe.train.devices, recipe.train.nodes, recipe.train.precision)
+    trainer = _Trainer(recipe, train, validation, queries, fabric, checkpoints, log)
+    trainer.run()
+    if fabric.is_global_zero:
+        trainer.write_models(out)
+        remove_checkpoints(checkpoints)
+    fabric.barrier()
+    return trainer.result()
+
+
+@dataclass
+class _Progress:
+    """What has been done so far: all that a checkpoint holds beside weights, optimiser and schedule."""
+
+    step: int = 0
+    rows: list[Tensor] = field(default_factory=list)  # COLUMNS of this epoch's steps, float32 [n, 7] each
+    curves: list[dict[str, float]] = field(default_factory=list)
+    criterion: str = ""
+    best_score: float = -math.inf
+    best_epoch: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    best_auroc: list[Tensor] = field(default_factory=list)  # [N_p] and [N_a]
+
+
+class _Trainer:
+    """One process of a training."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: Examples,
+        validation: Examples,
+        queries: Queries,
+        fabric: Fabric,
+        checkpoints: Path,
+        log: Log,
+    ) -> None:
+        self.recipe, self.config, self.queries = recipe, recipe.train, queries
+        self.train, self.validation = train, validation
+        self.fabric, self.checkpoints, self.log = fabric, checkpoints, log
+        self.plan = Plan(len(train), self.config.batch, fabric.world_size, self.config.parts, self.config.seed)
+        self.steps = self.config.epochs * self.plan.steps_per_epoch
+        torch.manual_seed(self.config.seed)
+        network = share_batch_norm(MeDSLIP(recipe.model), fabric)
+        self.network = network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = _optimizer(self.network, self.config)
+        self.scheduler = _schedule(self.optimizer, self.config, self.steps, self.plan.steps_per_epoch)
+        compiled = torch.compile(self.network) if self.config.compile else self.network
+        self.model, self.stepper = fabric.setup(cast(nn.Module, compiled), self.optimizer)
+        self.prompts = (queries.pathology_vectors.to(fabric.device), queries.anatomy_vectors.to(fabric.device))
+        self.weights = term_weights(recipe.loss).to(fabric.device)
+        self.mirror = Mirror.of(queries.anatomies)
+        self.progress = _Progress()
+        self.resumed_at: int | None = None
+        self.window: list[Tensor] = []  # COLUMNS of the steps since the last look at the device
+        self.meter = _Meter()
+
+    def run(self) -> None:
+        """Train to the end, from the latest checkpoint if there is one."""
+        self.resumed_at = self._resume()
+        steps = range(self.progress.step, self.steps)
+        batches = training_batches(
+            self.train, self.plan, self.fabric.global_rank, steps, self.fabric.device.type == "cuda"
+        )
+        bar = TrainingBar(self.steps, self.progress.step, self.fabric.is_global_zero)
+        with closing(batches), _Interruption() as interruption, bar:
+            if self.resumed_at is not None:
+                bar.say(f"Resumed after step {self.resumed_at} of {self.steps} from {self.checkpoints}.")
+            for step in steps:
+                parts = [self.meter.waiting(batches) for _ in range(self.plan.parts)]
+                self._advance(step, parts)
+                self._account(step + 1, interruption, bar)
+
+    def write_models(self, out: Path) -> None:
+        """Write the best and the last weights."""
+        names, extra = (self.queries.pathologies, self.queries.anatomies), asdict(self.recipe)
+        del extra["model"]
+        save_model(out / "best", self.recipe.model, self.progress.best_weights, *names, extra)
+        save_model(out / "last", self.recipe.model, self.network.state_dict(), *names, extra)
+
+    def result(self) -> Result:
+        """What came of it."""
+        done = self.progress
+        pathology = _by_name(self.queries.pathologies, done.best_auroc[0])
+        anatomy = _by_name(self.queries.anatomies, done.best_auroc[1])
+        leader = self.fabric.is_global_zero
+        return Result(
+            done.step, done.criterion, done.best_epoch, done.curves, pathology, anatomy, self.resumed_at, leader
+        )
+
+    def _advance(self, step: int, parts: Sequence[Batch]) -> None:
+        """One optimiser step on this process's parts of the global batch."""
+        torch.manual_seed(mix(self.config.seed, step, self.fabric.global_rank))  # dropout
+        prepared = [self._prepare(part) for part in parts]
+        counts = torch.stack([term_counts(existence, self.recipe.loss) for _, existence, _ in prepared]).mean(0)
+        counts = over_processes(self.fabric, counts, "mean")
+        measured = torch.zeros_like(counts)
+        for index, part in enumerate(prepared):
+            with self.fabric.no_backward_sync(self.model, enabled=index < len(parts) - 1):
+                terms = self._terms(*part, counts) / len(parts)
+                self.fabric.backward(terms @ self.weights)
+            measured += terms.detach()
+        limit = self.config.clip or math.inf
+        norm = self.fabric.clip_gradients(self.model, self.stepper, max_norm=limit, error_if_nonfinite=False)
+        assert norm is not None
+        self.stepper.step()
+        self.stepper.zero_grad()
+        self.scheduler.step()
+        self.window.append(torch.cat([measured, (measured @ self.weights)[None], norm[None]]))
+
+    def _prepare(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Augmented images, their labels, and the draws of the prototypical loss."""
+        batch = batch.to(self.fabric.device)
+        images, existence = augment(
+            batch.images, batch.existence, batch.augment_draws, self.recipe.augment, self.mirror
+        )
+        return images, existence, batch.proto_draws
+
+    def _terms(self, images: Tensor, existence: Tensor, draws: Tensor, counts: Tensor) -> Tensor:
+        output = self.model(images, *self.prompts)
+        return medslip_terms(output, self.prompts, existence, draws, self.recipe.loss, counts)
+
+    def _account(self, step: int, interruption: "_Interruption", bar: TrainingBar) -> None:
+        """Log, validate, save and stop, each when it is due after so many steps."""
+        self.progress.step = step
+        logs = step % self.config.log_every == 0
+        stops = self._agree(interruption.requested) if logs or self.fabric.world_size == 1 else False
+        epoch_ends = step % self.plan.steps_per_epoch == 0
+        saves = stops or epoch_ends or step % self.config.checkpoint_every == 0
+        if logs or saves:
+            self._look(bar)
+        if epoch_ends:
+            self._end_epoch(bar)
+        if saves:
+            self._save()
+        if stops:
+            raise TrainingError(
+                f"Training was interrupted after step {step} of {self.steps}: run the same command to resume "
+                f"from {self.checkpoints}."
+            )
+
+    def _look(self, bar: TrainingBar) -> None:
+        """Fetch what the steps since the last look measured: the one wait for the device."""
+        rows = over_processes(self.fabric, torch.stack(self.window), "mean").cpu()
+        self.window = []
+        self._check_finite(rows)
+        self.progress.rows.append(rows)
+        speed = self.meter.read(len(rows) * self.config.batch)
+        values = dict(zip(COLUMNS, rows.double().mean(0).tolist(), strict=True))
+        self._report({**values, "lr": self._lr(), **speed})
+        bar.logged(self.progress.step, self._epoch(), values["loss"], speed["images_per_second"])
+
+    def _check_finite(self, rows: Tensor) -> None:
+        bad = ~rows.isfinite()
+        if not bad.any():
+            return
+        first = int(bad.any(1).nonzero()[0])
+        names = ", ".join(name for name, is_bad in zip(COLUMNS, bad[first].tolist(), strict=True) if is_bad)
+        step = self.progress.step - len(rows) + first + 1
+        raise TrainingError(
+            f"Step {step} of {self.steps} gave values that are not finite ({names}): lower train.lr = "
+            f"{self.config.lr} or set train.clip; checkpoints from before are kept in {self.checkpoints}."
+        )
+
+    def _end_epoch(self, bar: TrainingBar) -> None:
+        """Validate, add a row to the curves, and keep the weights if they are the best so far."""
+        batch, seed = self.config.batch, self.config.seed
+        found = validate(self.model, self.validation, self.prompts, self.recipe.loss, batch, seed, self.fabric)
+        means = torch.cat(self.progress.rows).double().mean(0).tolist()
+        self.progress.rows = []
+        validated = _validation_row(found)
+        row = {"step": self.progress.step, "epoch": self._epoch(), **dict(zip(COLUMNS, means, strict=True))}
+        self.progress.curves.append({**row, "lr": self._lr(), **validated})
+        self._report(validated)
+        bar.validated(found.pathology_macro)
+        self._keep_best(found)
+        self.meter = _Meter()  # validation does not count as training time
+
+    def _keep_best(self, found: Validation) -> None:
+        done = self.progress
+        done.criterion = "loss" if math.isnan(found.pathology_macro) else "auroc"
+        score = -found.loss if done.criterion == "loss" else found.pathology_macro
+        if score > done.best_score:
+            done.best_score, done.best_epoch = score, self._epoch()
+            done.best_auroc = [found.pathology_auroc, found.anatomy_auroc]
+            done.best_weights = {k: v.detach().cpu().clone() for k, v in self.network.state_dict().items()}
+
+    def _save(self) -> None:
+        if self.fabric.is_global_zero:
+            state = {name: part.state_dict() for name, part in self._stateful().items()}
+            save_checkpoint(self.checkpoints, self.progress.step, {**state, "progress": vars(self.progress)})
+        self.fabric.barrier()
+
+    def _resume(self) -> int | None:
+        content = load_checkpoint(self.checkpoints)
+        if content is None:
+            return None
+        for name, part in self._stateful().items():
+            part.load_state_dict(content[name])
+        self.progress = _Progress(**content["progress"])
+        return self.progress.step
+
+    def _stateful(self) -> dict[str, Any]:
+        return {"network": self.network, "optimizer": self.optimizer, "scheduler": self.scheduler}
+
+    def _agree(self, requested: bool) -> bool:
+        """Whether any process was asked to stop."""
+        flag = torch.tensor(float(requested), device=self.fabric.device)
+        return bool(over_processes(self.fabric, flag, "sum") > 0)
+
+    def _report(self, metrics: Mapping[str, float]) -> None:
+        if self.fabric.is_global_zero:
+            self.log(metrics, self.progress.step)
+
+    def _lr(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def _epoch(self) -> int:
+        """The epoch that the last step belongs to, counted from 1."""
+        return -(-self.progress.step // self.plan.steps_per_epoch)
+
+
+class _Meter:
+    """Throughput and waiting since the last reading."""
+
+    def __init__(self) -> None:
+        self._start, self._waited = time.perf_counter(), 0.0
+
+    def waiting(self, batches: Iterator[Batch]) -> Batch:
+        """The next batch; the wait for it counts."""
+        before = time.perf_counter()
+        batch = next(batches)
+        self._waited += time.perf_counter() - before
+        return batch
+
+    def read(self, images: int) -> dict[str, float]:
+        """Images per second and the fraction of time spent waiting for batches; begins anew."""
+        now = time.perf_counter()
+        seconds = max(now - self._start, 1e-9)
+        figures = {"images_per_second": images / seconds, "loader_wait": self._waited / seconds}
+        self._start, self._waited = now, 0.0
+        return figures
+
+
+class _Interruption:
+    """While open, SIGTERM and Ctrl-C ask for a stop after the current step; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "_Interruption":
+        if threading.current_thread() is threading.main_thread():  # only there may handlers be set
+            numbers = (signal.SIGTERM, signal.SIGINT)
+            self._previous = {number: signal.signal(number, self._request) for number in numbers}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, _frame: FrameType | None) -> None:
+        self.requested = True
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW; vectors and scalars (biases, norms, temperatures) do not decay."""
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
+
+
+def _schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int, steps_per_epoch: int) -> LRScheduler:
+    """Linear warm-up from the smallest rate to the peak, then a cosine back to the smallest."""
+    warmup = min(round(config.warmup_epochs * steps_per_epoch), steps - 1)
+    cosine = CosineAnnealingLR(optimizer, T_max=steps - warmup, eta_min=config.min_lr)
+    if not warmup:
+        return cosine
+    rise = LinearLR(optimizer, start_factor=config.min_lr / config.lr, total_iters=warmup)
+    return SequentialLR(optimizer, [rise, cosine], milestones=[warmup])
+
+
+def _by_name(names: Sequence[str], values: Tensor) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in zip(names, values.tolist(), strict=True)}
+
+
+def _validation_row(found: Validation) -> dict[str, float]:
+    """What the curves say about a validation; an undefined AUROC is left out."""
+    row = {"validation_loss": found.loss} | {f"validation_{name}": value for name, value in found.terms.items()}
+    aurocs = {"pathology": found.pathology_macro, "anatomy": found.anatomy_macro}
+    return row | {f"validation_auroc_{name}": value for name, value in aurocs.items() if not math.isnan(value)}

@@ -1,0 +1,80 @@
+"""The processes of a training: devices, precision, and batch normalisation over all of them.
+
+One process and many take the same path; what differs is decided here and by Lightning Fabric.
+"""
+
+import logging
+import warnings
+from typing import Literal
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce  # differentiable
+
+Precision = Literal["32-true", "bf16-mixed"]
+
+
+def launch(devices: int | Literal["auto"], nodes: int, precision: Precision) -> Fabric:
+    """Start the processes: GPUs where there are any, else the CPU. `torchrun` and SLURM are recognised.
+
+    Args:
+        devices: processes per node, "auto" for every GPU or one CPU process.
+        nodes: number of machines.
+        precision: "bf16-mixed" runs matrix products and convolutions in bfloat16, weights stay float32.
+    """
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning.*", message=".*(isinstance|TPU|HPU|srun).*")
+    strategy = "auto" if devices in (1, "auto") and nodes == 1 else "ddp"
+    fabric = Fabric(accelerator="auto", devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def over_processes(fabric: Fabric, tensor: Tensor, how: Literal["mean", "sum"]) -> Tensor:
+    """The mean or sum of a tensor that every process holds."""
+    reduced = fabric.all_reduce(tensor, reduce_op=how)
+    assert isinstance(reduced, Tensor)
+    return reduced
+
+
+def share_batch_norm(model: nn.Module, fabric: Fabric) -> nn.Module:
+    """Have batch normalisation use the statistics of all processes' batches; nothing changes for one process."""
+    if fabric.world_size == 1:
+        return model
+    if fabric.device.type == "cuda":
+        shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return shared
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SharedBatchNorm
+    return model
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over all processes for CPUs, where torch's SyncBatchNorm does not run.
+
+    Every process must hold the same number of images.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise [B, C, H, W] by the mean and variance per channel over all processes."""
+        if not self.training:
+            return super().forward(x)
+        moments = torch.stack([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))])
+        mean, square = all_reduce(moments) / torch.distributed.get_world_size()  # type: ignore[no-untyped-call]
+        variance = square - mean.square()
+        self._track(mean.detach(), variance.detach(), x.numel() // x.shape[1] * torch.distributed.get_world_size())
+        scale = self.weight * (variance + self.eps).rsqrt()
+        normalised: Tensor = x * scale.view(1, -1, 1, 1) + (self.bias - mean * scale).view(1, -1, 1, 1)
+        return normalised
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, number: int) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * number / (number - 1), self.momentum)
