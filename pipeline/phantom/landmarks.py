@@ -1,0 +1,122 @@
+"""Where the organs of one case lie: body coordinates derived from habitus, acquisition and findings.
+
+Numbers only; `anatomy` draws them. Sides are the patient's: "left" lies at positive x, on the image's right.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.phantom.board import Points, curve
+from pipeline.phantom.scene import Case, Finding
+
+SIGN = {"left": 1.0, "right": -1.0}
+STRENGTH = {"subtle": 0.16, "mild": 0.42, "moderate": 0.7, "severe": 1.0}
+
+_WALL_Y = np.array([-0.2, 0.075, 0.12, 0.18, 0.27, 0.38, 0.52, 0.66, 0.80, 1.0, 1.2])
+_WALL_X = np.array([0.10, 0.150, 0.205, 0.255, 0.305, 0.343, 0.370, 0.384, 0.386, 0.375, 0.36])
+_HEART = np.array([
+    (-0.5, -1.1), (-0.2, -1.2), (0.12, -1.15), (0.42, -0.85), (0.72, -0.38), (0.93, 0.1), (1.0, 0.48), (0.93, 0.8),
+    (0.45, 1.05), (-0.35, 1.05), (-0.7, 0.85), (-0.83, 0.4), (-0.78, -0.1), (-0.62, -0.6),
+])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Positions in body coordinates.
+
+    Attributes:
+        midline: x of the mediastinum, off the spine when the patient is rotated.
+        dome, sulcus: y of each diaphragm's dome and of its costophrenic angle.
+        plain_dome: y of the domes had no diaphragm been raised.
+        width: factor on the breadth of the thorax.
+        hilum: (x, y) of each.
+        carina: y of the tracheal bifurcation.
+        heart: outline, closed.
+        heart_centre: (x, y).
+        knob: radius of the aortic knob.
+        mediastinum: half the width of the upper mediastinum.
+        bend: sideways amplitude of the spine.
+    """
+
+    midline: float
+    dome: dict[str, float]
+    plain_dome: dict[str, float]
+    sulcus: dict[str, float]
+    width: float
+    hilum: dict[str, tuple[float, float]]
+    carina: float
+    heart: Points
+    heart_centre: tuple[float, float]
+    knob: float
+    mediastinum: float
+    bend: float
+
+    def wall(self, y: float) -> float:
+        """Half the inner breadth of the thorax at height y."""
+        return float(np.interp(y, _WALL_Y, _WALL_X)) * self.width
+
+    def lung(self, side: str, dome: float | None = None) -> Points:
+        """Outline of a lung in a frontal view; `dome` overrides the height of its diaphragm."""
+        sulcus = self.sulcus[side]
+        edge = [(self.wall(y) - 0.006, y) for y in np.linspace(0.125, sulcus - 0.02, 7)]
+        apex = 0.11 * self.width
+        knots = [(0.06, 0.15), (0.078, 0.10), (apex, 0.078), (apex + 0.055, 0.09), *edge]
+        upper = [(SIGN[side] * x, y) for x, y in knots]
+        medial = [(SIGN[side] * x, y) for x, y in ((0.03, 0.6), (0.035, 0.4), (0.047, 0.27))]
+        return curve([*upper, *self.diaphragm(side, dome), *medial], closed=True)
+
+    def diaphragm(self, side: str, dome: float | None = None) -> list[tuple[float, float]]:
+        """Knots of a diaphragm's contour, from the costophrenic angle (a corner) to the heart."""
+        raised, sulcus = self.dome[side] if dome is None else dome, self.sulcus[side]
+        tip = (SIGN[side] * (self.wall(sulcus) - 0.008), sulcus)
+        belly = [(0.30, 0.36), (0.235, 0.08), (0.165, 0.0), (0.10, 0.10), (0.045, 0.38)]
+        return [tip, tip, *((SIGN[side] * x * self.width, raised + (sulcus - raised) * drop) for x, drop in belly)]
+
+    def inside(self, side: str, across: float, down: float) -> tuple[float, float]:
+        """A point of a lung: `across` 0 at the midline, 1 at the wall; `down` 0 at the apex, 1 at the dome."""
+        y = 0.08 + down * (self.dome[side] - 0.08)
+        return SIGN[side] * across * self.wall(y), y
+
+
+def strength(finding: Finding) -> float:
+    """How much of a finding is drawn, about 0.15 (subtle) to 1 (severe), with some spread between instances."""
+    spread = np.random.default_rng((finding.seed, 1)).uniform(0.85, 1.15)
+    return float(STRENGTH[finding.severity] * spread)
+
+
+def place_landmarks(case: Case) -> Landmarks:
+    """Lay out the organs of a case."""
+    power = {finding.name: strength(finding) for finding in case.findings}
+    habitus, film = case.habitus, case.acquisition
+    flat = max(power.get("hyperinflation", 0.0), 0.8 * power.get("emphysema", 0.0))
+    low, heart = power.get("low lung volumes", 0.0), power.get("cardiomegaly", 0.0)
+    base = 0.675 + 0.04 * film.inspiration - 0.19 * low + 0.06 * flat
+    plain = {"right": base - 0.014, "left": base + 0.014}
+    raised = {f.side: 0.035 + 0.13 * strength(f) for f in case.findings if f.name == "diaphragm elevation"}
+    midline = 0.014 * film.rotation
+    carina = 0.285 - 0.02 * low
+    return Landmarks(
+        midline=midline,
+        dome={side: y - raised.get(side, 0.0) for side, y in plain.items()},
+        plain_dome=plain,
+        sulcus={side: min(y + 0.135 - 0.075 * flat - 0.02 * low, 0.9) for side, y in plain.items()},
+        width=1 + 0.05 * habitus.width,
+        hilum={"right": (midline - 0.088, 0.405 - 0.05 * low), "left": (midline + 0.083, 0.385 - 0.05 * low)},
+        carina=carina,
+        heart=_heart(case, midline, base, heart, low, flat),
+        heart_centre=(midline + 0.045 + 0.022 * heart, base - 0.11 + 0.02 * heart),
+        knob=0.036 + 0.0004 * (case.age - 50) + 0.022 * power.get("aortic tortuosity", 0.0),
+        mediastinum=0.05
+        + 0.005 * habitus.fat
+        + 0.006 * (case.view == "AP")
+        + 0.06 * power.get("mediastinal widening", 0),
+        bend=0.014 * film.rotation + (0.02 + 0.075 * power["scoliosis"] if "scoliosis" in power else 0.0),
+    )
+
+
+def _heart(case: Case, midline: float, base: float, big: float, low: float, flat: float) -> Points:
+    """The outline of the heart; magnified on an AP film, broad over high diaphragms, narrow over low ones."""
+    size = (1 + 0.07 * case.habitus.heart) * (1.1 if case.view == "AP" else 1.0) * (1 + 0.45 * big)
+    radii = np.array([0.162 * size * (1 + 0.08 * low - 0.13 * flat), 0.165 * size**0.6 * (1 - 0.1 * low)])
+    return curve((midline + 0.045 + 0.022 * big, base - 0.11 + 0.02 * big) + _HEART * radii, closed=True)
