@@ -4,6 +4,7 @@ Evaluators know only the Protocols here, so a new model is a new scorer. Prompts
 encoder; images as the uint8 squares of the shards.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.errors import EvaluationError
+from pipeline.networks.medslip import MeDSLIP, StreamOutput
 
 
 class Streams(NamedTuple):
@@ -53,6 +55,65 @@ class StreamScorer(Scorer, Protocol):
     def embed_streams(self, images: Tensor, pathologies: Tensor, anatomies: Tensor) -> Streams:
         """Queried embeddings for pathology prompts [N_p, h] and anatomy prompts [N_a, h]."""
         ...
+
+
+class MeDSLIPScorer:
+    """MeDSLIP as a scorer: the pathology stream alone, asked by prompt.
+
+    Queries see each other in the decoder's self-attention, so each is asked in the company it had in pre-training:
+    the pre-training pathologies are asked along, but for those whose prompt is among the asked ones.
+
+    Args:
+        model: put into evaluation mode here; images go to where it lies.
+        company: prompts of the pre-training pathologies, [N_p, h]; with none [0, h] the asked ones are alone.
+    """
+
+    def __init__(self, model: MeDSLIP, company: Tensor) -> None:
+        self.model = model.eval()
+        self.device = next(model.parameters()).device
+        self.company = company
+
+    def score(self, images: Tensor, prompts: Tensor) -> Tensor:
+        """Probability in [0, 1] that each prompted finding is present: [B, N]."""
+        return torch.sigmoid(self._ask(images, prompts, maps=False).logits[:, : len(prompts)]).cpu()
+
+    def heat_maps(self, images: Tensor, prompts: Tensor) -> Tensor:
+        """Cross-attention averaged over heads and layers, summing to 1 over the patches: [B, N, g, g]."""
+        attention = self._ask(images, prompts, maps=True).attention
+        assert attention is not None  # it was asked for
+        side = math.isqrt(attention.shape[-1])
+        return attention[:, :, : len(prompts)].mean(dim=1).reshape(len(images), len(prompts), side, side).cpu()
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """The encoder's features averaged over the patches: [B, C]."""
+        with torch.inference_mode():
+            features: Tensor = self.model.backbone(self._grey(images))  # [B, C, g, g]
+        return features.mean(dim=(2, 3)).cpu()
+
+    def embed_queries(self, images: Tensor, prompts: Tensor) -> Tensor:
+        """The pathology stream's queried embeddings: [B, N, d]."""
+        return self._ask(images, prompts, maps=False).queried[:, : len(prompts)].cpu()
+
+    def embed_streams(self, images: Tensor, pathologies: Tensor, anatomies: Tensor) -> Streams:
+        """Queried embeddings for pathology prompts [N_p, h] and anatomy prompts [N_a, h], these alone."""
+        with torch.inference_mode():
+            output = self.model(self._grey(images), pathologies.to(self.device), anatomies.to(self.device))
+        return Streams(output.pathology.queried.cpu(), output.anatomy.queried.cpu())
+
+    def embed_text(self, prompts: Tensor) -> Tensor:
+        """The prompts as queries, before they see an image: [N, d]."""
+        with torch.inference_mode():
+            queries: Tensor = self.model.prompt_projection(prompts.to(self.device))
+        return queries.cpu()
+
+    def _ask(self, images: Tensor, prompts: Tensor, maps: bool) -> StreamOutput:
+        asked = (self.company[:, None] == prompts[None]).all(dim=-1).any(dim=1)  # [N_p]
+        queries = torch.cat([prompts, self.company[~asked]]).to(self.device)
+        with torch.inference_mode():
+            return self.model.ask_pathologies(self._grey(images), queries, maps)
+
+    def _grey(self, images: Tensor) -> Tensor:
+        return images.to(self.device)[:, None].float() / 255  # [B, 1, S, S]
 
 
 class ImageSource(Protocol):
