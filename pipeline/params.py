@@ -121,7 +121,9 @@ class Model(Section):
     @model_validator(mode="after")
     def _fits(self) -> "Model":
         if len(self.depths) != len(self.widths):
-            raise ValueError(f"depths and widths must name as many stages, not {len(self.depths)} and {len(self.widths)}")
+            raise ValueError(
+                f"depths and widths must name as many stages, not {len(self.depths)} and {len(self.widths)}"
+            )
         if self.hidden_size % self.heads:
             raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of heads {self.heads}")
         return self
@@ -200,6 +202,7 @@ class Params(Section):
     seed: Natural
     threads: Positive  # of the numerical libraries; results depend on it in the last bits
     method: Literal["medslip"]
+    scale: str  # the chosen group of conf/scale
     data: Data
     corpus: Corpus
     phantom: Phantom
@@ -273,7 +276,9 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> tuple[str, dict[str,
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise ParamsError(f"{path} is missing: run the command in the project's folder, or write it with `cxr compose`.")
+        raise ParamsError(
+            f"{path} is missing: run the command in the project's folder, or write it with `cxr compose`."
+        )
     try:
         values = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:

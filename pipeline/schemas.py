@@ -120,6 +120,14 @@ SCORES = pa.schema([
     pa.field("severity", pa.string()),
 ])  # fmt: skip
 
+POINTS = pa.schema([
+    _required("stream", pa.string()),  # pathology | anatomy
+    _required("query", pa.string()),
+    _required("image_id", pa.string()),
+    _required("x", pa.float64()),
+    _required("y", pa.float64()),
+])  # fmt: skip
+
 
 def write_table(rows: pl.DataFrame, path: Path, schema: pa.Schema) -> None:
     """Write rows as Parquet under a declared schema.
@@ -152,11 +160,15 @@ def read_table(path: Path, schema: pa.Schema) -> pl.DataFrame:
 def _conform(table: pa.Table, path: Path, schema: pa.Schema) -> pa.Table:
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
-        raise TableError(f"{path} lacks the columns {', '.join(missing)}: it was written by another version; run `dvc repro`.")
+        raise TableError(
+            f"{path} lacks the columns {', '.join(missing)}: it was written by another version; run `dvc repro`."
+        )
     table = table.select(schema.names)
     for field in schema:
         if not field.nullable and table[field.name].null_count:
-            raise TableError(f"{path} has {table[field.name].null_count} empty values in column {field.name}, which may hold none.")
+            raise TableError(
+                f"{path} has {table[field.name].null_count} empty values in column {field.name}, which may hold none."
+            )
     try:
         return table.cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:

@@ -1,0 +1,34 @@
+"""t-SNE of the two streams' queried embeddings of validation images."""
+
+from pathlib import Path
+
+import polars as pl
+from safetensors.torch import load_file
+
+from pipeline.evaluation.embeddings import Queries, map_streams
+from pipeline.evaluation.results import write_results
+from pipeline.images.shards import ImageShards
+from pipeline.networks.io import load_model
+from pipeline.schemas import IMAGES, POINTS, read_table, write_table
+from stages.common import fix_torch, run, stage_params
+from stages.trained import PRETRAINED, VECTORS, load_scorer
+
+OUT = Path("reports/embeddings.parquet")
+
+
+def main() -> None:
+    params = stage_params("seed", "threads")
+    fix_torch(params)
+    images = read_table(Path("data/corpus/images.parquet"), IMAGES)
+    shards = ImageShards(Path("data/images/corpus"))
+    shown = images.filter(pl.col("split") == "validate", pl.col("image_id").is_in(shards.ids.implode()))
+    stored, vectors = load_model(PRETRAINED / "best"), load_file(VECTORS)
+    pathology = Queries(stored.pathologies, vectors["pathology/explanation"])
+    anatomy = Queries(stored.anatomies, vectors["anatomy/template"])
+    streams = map_streams(load_scorer(), shards, shards.row_of(shown["image_id"]), pathology, anatomy, params.seed)
+    write_table(streams.points, OUT, POINTS)
+    write_results({"silhouette": streams.silhouette}, OUT.with_suffix(".json"))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,63 @@
+"""Zero-shot grounding on one benchmark's boxes."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from pipeline.evaluation.grounding import BoxedImages, GroundingResult, evaluate_grounding
+from pipeline.evaluation.results import write_results
+from pipeline.images.geometry import boxes_to_square
+from pipeline.images.shards import ImageShards
+from pipeline.schemas import BOXES, IMAGES, LABELS, read_table
+from pipeline.tracking import log_evaluation
+from stages.common import fix_torch, run, stage_params
+from stages.trained import class_prompts, load_scorer, model_hash, stored_training
+
+EXAMPLES = 8
+
+
+def main(name: str) -> None:
+    params = stage_params("seed", "threads", "evaluation")
+    fix_torch(params)
+    tables, shards = Path("data/benchmarks") / name, ImageShards(Path("data/images") / name)
+    boxed = BoxedImages(
+        read_table(tables / "images.parquet", IMAGES),
+        read_table(tables / "labels.parquet", LABELS),
+        read_table(tables / "boxes.parquet", BOXES),
+        shards.index,
+    )
+    findings, prompts = class_prompts(name, params.evaluation.prompt_style, boxed.boxes["finding"].unique().to_list())
+    result = evaluate_grounding(
+        load_scorer(),
+        shards,
+        boxed,
+        prompts,
+        findings,
+        benchmark=name,
+        prompt_style=params.evaluation.prompt_style,
+        resamples=params.evaluation.resamples,
+        seed=params.seed,
+    )
+    path = Path("reports/grounding") / f"{name}.json"
+    write_results(result.metrics, path)
+    write_examples(result, shards, boxed, path.with_suffix(".npz"))
+    log_evaluation(model_hash(), stored_training(), "grounding", name, result.metrics, [path])
+
+
+def write_examples(result: GroundingResult, shards: ImageShards, boxed: BoxedImages, path: Path) -> None:
+    """A few test images with heat map and boxes, for the report: the first of each severity, then the first others."""
+    test = result.pairs.with_row_index("pair").filter(pl.col("split") == "test")
+    ranked = test.with_columns(rank=pl.int_range(pl.len()).over("severity")).sort("rank", "severity", "image_id")
+    shown = ranked.head(EXAMPLES)
+    boxes = boxes_to_square(boxed.boxes, boxed.index, shards.size)
+    np.savez(
+        path,
+        images=shards.gather(shards.row_of(shown["image_id"])).numpy(),  # [n, S, S]
+        maps=result.maps[shown["pair"].to_numpy()],  # [n, g, g]
+        boxes=boxes.filter(pl.col("image_id").is_in(shown["image_id"].implode())),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

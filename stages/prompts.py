@@ -1,0 +1,31 @@
+"""Encode the prompts of the query sets and of every benchmark's findings with the frozen text encoder."""
+
+from pathlib import Path
+
+from pipeline.benchmarks import BENCHMARKS
+from pipeline.schemas import PROMPTS, QUERY_SETS, read_table, write_table
+from pipeline.semantics.knowledge import load_knowledge
+from pipeline.semantics.prompts import encode_prompts, prompt_table, write_vectors
+from pipeline.semantics.text_encoder import load_encoder
+from stages.common import fix_torch, run, stage_params
+
+MODELS = Path("models")
+
+
+def main() -> None:
+    params = stage_params("seed", "threads", "benchmarks", "text_encoder")
+    fix_torch(params)
+    query_sets = read_table(Path("data/query_sets.parquet"), QUERY_SETS)
+    canonical = {name: BENCHMARKS[name].findings.values() for name in params.benchmarks}
+    findings = {name: {finding: finding for finding in found} for name, found in canonical.items()}
+    prompts = prompt_table(query_sets, findings, load_knowledge())
+    vectors = encode_prompts(prompts, load_encoder(str(MODELS / "text_encoder")), params.text_encoder.pooling)
+    training = {key: value for key, value in vectors.items() if key.startswith(("pathology/", "anatomy/"))}
+    write_vectors(training, MODELS / "prompts.safetensors")
+    others = {key: value for key, value in vectors.items() if key not in training}
+    write_vectors(others, MODELS / "benchmark_prompts/vectors.safetensors")
+    write_table(prompts, MODELS / "benchmark_prompts/prompts.parquet", PROMPTS)
+
+
+if __name__ == "__main__":
+    run(main)

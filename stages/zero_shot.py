@@ -1,0 +1,41 @@
+"""Zero-shot classification of one benchmark."""
+
+from pathlib import Path
+
+import polars as pl
+
+from pipeline.evaluation.results import write_results
+from pipeline.evaluation.zero_shot import evaluate_zero_shot
+from pipeline.images.shards import ImageShards
+from pipeline.schemas import IMAGES, LABELS, SCORES, read_table, write_table
+from pipeline.tracking import log_evaluation
+from stages.common import fix_torch, run, stage_params
+from stages.trained import class_prompts, load_scorer, model_hash, stored_training
+
+
+def main(name: str) -> None:
+    params = stage_params("seed", "threads", "evaluation")
+    fix_torch(params)
+    tables = Path("data/benchmarks") / name
+    labels = read_table(tables / "labels.parquet", LABELS)
+    findings, prompts = class_prompts(name, params.evaluation.prompt_style, labels["finding"].unique().to_list())
+    result = evaluate_zero_shot(
+        load_scorer(),
+        ImageShards(Path("data/images") / name),
+        read_table(tables / "images.parquet", IMAGES),
+        labels,
+        prompts,
+        findings,
+        benchmark=name,
+        prompt_style=params.evaluation.prompt_style,
+        resamples=params.evaluation.resamples,
+        seed=params.seed,
+    )
+    path = Path("reports/zero_shot") / f"{name}.json"
+    write_results(result.metrics, path)
+    write_table(result.scores, path.with_suffix(".parquet"), SCORES)
+    log_evaluation(model_hash(), stored_training(), "zero_shot", name, result.metrics, [path])
+
+
+if __name__ == "__main__":
+    run(main)
