@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,6 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import polars as pl
 
@@ -32,6 +32,10 @@ _EXPERIMENT_TAGS = {
     "Runs named `published: ...` are the papers' figures, on other data. "
     "Select runs and press Compare, or run `cxr compare`.",
 }
+# MLflow keeps a saved view of its run table as a tag of the experiment; this one shows the headline figures.
+_VIEW_KEY = "results"
+_VIEW_TAG = f"mlflow.sharedViewState.{_VIEW_KEY}"
+_HEADLINES = ("auroc", "pointing_game", "dice", "accuracy", "image_to_text_p1")  # the first that an evaluation has
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -88,15 +92,18 @@ class TrainingRun:
 
         When another run already has these weights (the code or a parameter without effect changed), that one stays.
         """
-        self._attempt(self._send)
         self._attempt(lambda: self._tag(model_hash))
 
     def _tag(self, model_hash: str) -> None:
+        self._send()
         self._run_id = self._store.adopt(self._run_id, model_hash)
 
     def _close(self, status: str) -> None:
-        self._attempt(self._send)
-        self._attempt(lambda: self._store.client.set_terminated(self._run_id, status))
+        self._attempt(lambda: self._terminate(status))
+
+    def _terminate(self, status: str) -> None:
+        self._send()
+        self._store.client.set_terminated(self._run_id, status)
 
     @cached_property
     def _store(self) -> "_Store":
@@ -170,8 +177,10 @@ def log_evaluation(
     with _warning_only():
         store = _Store()
         run_id = store.model_run(model_hash, training)
-        store.update_metrics(run_id, flat_metrics(results, f"{task}.{benchmark}"))
+        metrics = flat_metrics(results, f"{task}.{benchmark}")
+        store.update_metrics(run_id, metrics)
         store.log_files(run_id, artifacts, task)
+        store.show([name for name in (f"{task}.{benchmark}.{score}" for score in _HEADLINES) if name in metrics][:1])
 
 
 def log_artifacts(model_hash: str, training: Training, artifacts: Sequence[Path], folder: str = "") -> None:
@@ -182,11 +191,17 @@ def log_artifacts(model_hash: str, training: Training, artifacts: Sequence[Path]
 
 
 def log_published(rows: Sequence[PublishedRun]) -> None:
-    """Make each published row a run of the same experiment; rows that are there already are brought up to date."""
+    """Make the published rows runs of the same experiment, with the figures that some run of this project has too.
+
+    Rows that are there already are brought up to date, so call it after the evaluations are logged.
+    """
     with _warning_only():
         store = _Store()
-        for row in rows:
-            store.update_metrics(store.published_run(row), dict(row.metrics))
+        ours = {name for run in store.own_runs() for name in run.data.metrics}
+        for place, row in enumerate(rows):
+            metrics = {name: value for name, value in row.metrics.items() if name in ours}
+            if metrics:
+                store.update_metrics(store.published_run(row, place), metrics)
 
 
 def runs() -> pl.DataFrame:
@@ -200,13 +215,18 @@ def runs() -> pl.DataFrame:
         PipelineError: the store does not answer.
     """
     try:
-        found = _Store().all_runs()
+        return _run_table(_Store().own_runs())
     except _store_errors() as error:
         raise PipelineError(
             f"MLflow's store {_shown(tracking_uri())} does not answer ({_first_line(error)}): "
             "check MLFLOW_TRACKING_URI, or unset it to use the project's own."
         ) from error
-    return _run_table([run for run in found if "published" not in run.data.tags])
+
+
+def results_page(server: str = "http://127.0.0.1:5000") -> str:
+    """The address of MLflow's run table with the headline figures as columns, on a running `mlflow server`."""
+    table = f"{server}/#/experiments/{_Store().experiment}/runs"
+    return f"{table}?workflowType=machine_learning&viewStateShareKey={_VIEW_KEY}"
 
 
 def run_name(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
@@ -232,13 +252,13 @@ def flat_metrics(results: Mapping[str, Any], prefix: str) -> dict[str, float]:
     Plain numbers at the top level become `<prefix>.<name>`. AUROC per finding and the macro figure per severity become
     `<prefix>.auroc/<finding>` and `<prefix>.auroc/<severity>`: MLflow folds what follows a slash into a section of its
     own, so that the headline figures stay together. Chance levels become `<prefix>.chance/<name>`.
-    Intervals and counts stay in the JSON, which is kept as an artifact.
+    Four decimals are kept, as MLflow's table prints all there are. Intervals and counts stay in the JSON.
     """
     flat = {name: value for name, value in results.items() if _is_number(value)}
     flat |= {f"auroc/{name}": row["auroc"] for name, row in results.get("per_class", {}).items() if "auroc" in row}
     flat |= {f"auroc/{name}": row["macro"] for name, row in results.get("by_severity", {}).items() if "macro" in row}
     flat |= {f"chance/{name}": value for name, value in results.get("chance", {}).items()}
-    return {f"{prefix}.{name}": float(value) for name, value in flat.items() if _is_number(value)}
+    return {f"{prefix}.{name}": round(float(value), 4) for name, value in flat.items() if _is_number(value)}
 
 
 def project_root(folder: Path | None = None) -> Path:
@@ -292,6 +312,9 @@ class _Store:
             if not token:
                 return found
 
+    def own_runs(self) -> list[Any]:
+        return [run for run in self.all_runs() if "published" not in run.data.tags]
+
     def training_run(self, training: Training) -> str:
         found = self.all_runs("training_key", training.key)
         run = found[0] if found else self._create(training, {"training_key": training.key})
@@ -308,12 +331,14 @@ class _Store:
             self.client.set_terminated(run.info.run_id)
         return str(run.info.run_id)
 
-    def published_run(self, row: PublishedRun) -> str:
+    def published_run(self, row: PublishedRun, place: int) -> str:
+        """The row's run; MLflow lists the newest first, so a second between them keeps the papers' order."""
         found = self.all_runs("published_row", row.key)
         if found:
             return str(found[0].info.run_id)
         tags = {"published": "true", "published_row": row.key, "mlflow.note.content": row.note}
-        day = int(datetime(row.date.year, row.date.month, row.date.day, tzinfo=UTC).timestamp() * 1000)
+        noon = datetime(row.date.year, row.date.month, row.date.day, hour=12, tzinfo=UTC)
+        day = int((noon.timestamp() - place) * 1000)
         run = self.client.create_run(self.experiment, start_time=day, run_name=row.name, tags=tags)
         self.client.set_terminated(run.info.run_id, end_time=day)
         return str(run.info.run_id)
@@ -348,6 +373,14 @@ class _Store:
         for path in files:
             self.client.log_artifact(run_id, str(path), folder or None)
 
+    def show(self, metrics: Sequence[str]) -> None:
+        """Add columns to the saved view `Results` of MLflow's run table."""
+        saved = self.client.get_experiment(self.experiment).tags.get(_VIEW_TAG)
+        columns = json.loads(json.loads(saved)["state"])["selectedColumns"] if saved else []
+        new = [name for name in (f"metrics.`{metric}`" for metric in metrics) if name not in columns]
+        if new:
+            self.client.set_experiment_tag(self.experiment, _VIEW_TAG, _saved_view([*columns, *new]))
+
     def _create(self, training: Training, tags: Mapping[str, str]) -> Any:
         changed = " ".join(switches(training.params, training.defaults))
         return self.client.create_run(self.experiment, run_name=training.name, tags={**tags, "switches": changed})
@@ -367,6 +400,9 @@ def _mlflow() -> Any:
     for name, value in (quiet | patience).items():
         os.environ.setdefault(name, value)
     import mlflow
+    import mlflow.store.db.utils
+
+    mlflow.store.db.utils.MAX_RETRY_COUNT = 2  # MLflow's own ten attempts to open a database take 100 s
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -399,13 +435,12 @@ def _warn(error: Exception, remedy: str) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return _shown((str(error).splitlines() or [type(error).__name__])[0])
 
 
-def _shown(uri: str) -> str:
-    """The URI without the user name and password that a database's may hold."""
-    parts = urlsplit(uri)
-    return uri.replace(f"{parts.netloc.rpartition('@')[0]}@", "") if "@" in parts.netloc else uri
+def _shown(text: str) -> str:
+    """The text without the user name and password that a store's address may hold."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def _flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -423,6 +458,13 @@ def _flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _saved_view(columns: Sequence[str]) -> str:
+    widths = {"attributes.`Run Name`": 360} | dict.fromkeys(columns, 200)  # in pixels
+    state = {"selectedColumns": columns, "columnOrder": list(widths), "columnWidths": widths}
+    view = {"name": "Results", "createdAt": int(time.time() * 1000), "state": json.dumps(state)}
+    return json.dumps(view)
 
 
 def _run_table(found: Sequence[Any]) -> pl.DataFrame:
