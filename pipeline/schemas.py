@@ -160,9 +160,7 @@ def read_table(path: Path, schema: pa.Schema) -> pl.DataFrame:
 def _conform(table: pa.Table, path: Path, schema: pa.Schema) -> pa.Table:
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
-        raise TableError(
-            f"{path} lacks the columns {', '.join(missing)}: it was written by another version; run `dvc repro`."
-        )
+        raise TableError(f"{path} lacks the columns {', '.join(missing)}: another version wrote it; run `dvc repro`.")
     table = table.select(schema.names)
     for field in schema:
         if not field.nullable and table[field.name].null_count:

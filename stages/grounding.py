@@ -50,12 +50,14 @@ def write_examples(result: GroundingResult, shards: ImageShards, boxed: BoxedIma
     test = result.pairs.with_row_index("pair").filter(pl.col("split") == "test")
     ranked = test.with_columns(rank=pl.int_range(pl.len()).over("severity")).sort("rank", "severity", "image_id")
     shown = ranked.head(EXAMPLES)
-    boxes = boxes_to_square(boxed.boxes, boxed.index, shards.size)
+    places = shown.select("image_id", "finding", example=pl.int_range(pl.len()))
+    boxes = boxes_to_square(boxed.boxes, boxed.index, shards.size).join(places, on=["image_id", "finding"])
     np.savez(
         path,
         images=shards.gather(shards.row_of(shown["image_id"])).numpy(),  # [n, S, S]
         maps=result.maps[shown["pair"].to_numpy()],  # [n, g, g]
-        boxes=boxes.filter(pl.col("image_id").is_in(shown["image_id"].implode())),
+        boxes=boxes.select("example", "x", "y", "width", "height").sort(pl.all()).to_numpy(),  # [boxes, 5]
+        captions=np.array([f"{row['finding']}, {row['severity'] or 'boxed'}" for row in shown.to_dicts()]),
     )
 
 

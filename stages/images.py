@@ -16,6 +16,7 @@ def main(tables: Path, folder: str, out: Path) -> None:
         size=params.images.size,
         workers=workers(),
         max_broken=params.images.max_broken,
+        cache=Path(".checkpoints/images") / out.name,
     )
 
 

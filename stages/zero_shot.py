@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import polars as pl
-
 from pipeline.evaluation.results import write_results
 from pipeline.evaluation.zero_shot import evaluate_zero_shot
 from pipeline.images.shards import ImageShards
