@@ -64,6 +64,7 @@ class Lexicon:
     pathologies: Mapping[str, Pathology]
     anatomies: Mapping[str, Anatomy]
     groups: Mapping[str, tuple[str, ...]]  # a phrase for several places -> their names
+    coordinated: tuple[tuple[str, ...], ...]  # phrases that share their last words
     severities: Mapping[str, tuple[str, ...]]
     sides: Mapping[str, tuple[str, ...]]  # left | right | both -> words
     lookalikes: tuple[str, ...]
@@ -74,6 +75,15 @@ class Lexicon:
         """The plural of a phrase: its last word's, irregular ones from the file ("lung base" -> "lung bases")."""
         head, _, last = phrase.rpartition(" ")
         return f"{head} {_plural(last, self.plurals)}".strip()
+
+    def within(self, anatomy: str) -> tuple[str, ...]:
+        """An anatomy and all that hold it, from the inside out ("left lung base", "left lung", "lung")."""
+        chain: list[str] = []
+        place: str | None = anatomy
+        while place is not None:
+            chain.append(place)
+            place = self.anatomies[place].parent
+        return tuple(chain)
 
     def sided(self, anatomy: str, side: str | None) -> tuple[str, ...]:
         """The places meant by an anatomy and a side: one half, both halves for "both", or the anatomy itself."""
@@ -101,6 +111,7 @@ def load_lexicon(path: Path = _LEXICON_FILE) -> Lexicon:
             place.name: place for name, entry in raw["anatomies"].items() for place in _places(name, entry, sided)
         },
         groups={phrase: tuple(group["anatomies"]) for group in raw["groups"].values() for phrase in group["synonyms"]},
+        coordinated=tuple(tuple(family) for family in raw["coordinated"]),
         severities=_phrases(raw["severities"]),
         sides=_phrases(raw["sides"]),
         lookalikes=tuple(raw["lookalikes"]),

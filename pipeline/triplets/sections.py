@@ -1,60 +1,90 @@
-"""Cuts a radiology report into its headed sections and keeps the wanted ones.
+"""The sections of a report: which are read, which are not, and counts of both.
 
-A heading is one of the names below with a colon, in capitals anywhere or in any case at the start of a line; words in
-capitals that are not in the list ("LUNGS:") belong to the section they stand in. Text under no heading is not used.
+Findings, impressions and addenda are read. Text under no heading is read when there is no findings section, and so is
+a paragraph that follows an empty line below indication, technique or comparison, as in many MIMIC-CXR reports. The
+context itself (indication, technique, comparison ...) is never read. Nothing here looks for findings.
 """
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Section -> the headings that open it, longest first; None opens what is never used.
-HEADINGS: dict[str, tuple[str, ...]] = {
-    "findings": ("FINDINGS AND IMPRESSION", "FINDINGS/IMPRESSION", "FINDINGS", "FINDING"),
-    "impression": ("IMPRESSIONS", "IMPRESSION", "CONCLUSIONS", "CONCLUSION"),
-    "other": (
-        *("PROVISIONAL FINDINGS IMPRESSION", "WET READ", "PRELIMINARY REPORT", "FINAL ADDENDUM", "ADDENDUM"),
-        *("EXAMINATION", "EXAM", "STUDY", "PROCEDURE", "TYPE OF EXAMINATION", "TECHNIQUE", "VIEWS", "DATE"),
-        *("INDICATION", "INDICATIONS", "REASON FOR EXAMINATION", "REASON FOR EXAM", "REASON FOR THIS EXAMINATION"),
-        *("CLINICAL HISTORY", "CLINICAL INFORMATION", "CLINICAL INDICATION", "HISTORY", "PATIENT HISTORY"),
-        *("COMPARISONS", "COMPARISON", "COMPARISON STUDY", "REFERENCE EXAM", "CONTRAST", "DOSE"),
-        *("RECOMMENDATION(S)", "RECOMMENDATIONS", "RECOMMENDATION", "NOTIFICATION", "FINAL REPORT", "DICTATED BY"),
-    ),
+FINDINGS, IMPRESSION, ADDENDUM, BODY, CONTEXT = "findings", "impression", "addendum", "body", "context"
+_HEADINGS = {
+    FINDINGS: "findings?|chest findings|description",
+    IMPRESSION: r"impressions?|conclusions?|opinion|interpretation|summary|findings (?:and|/) ?impression",
+    ADDENDUM: "addendum|addenda",
+    CONTEXT: "(?:clinical )?(?:indications?|history|information|data)|"
+    "reason for (?:the |this )?(?:exam(?:ination)?|study)|technique|comparisons?|comparison (?:study|studies|exams?)|"
+    "(?:type of )?exam(?:ination)?|procedure|date of exam|(?:underlying )?medical condition|recommendations?|"
+    "notifications?|(?:electronically )?signed by|dictated by|wet read",
 }
-SECTION_OF = {heading: section for section, headings in HEADINGS.items() for heading in headings}
-_NAMES = "|".join(re.escape(heading).replace("\\ ", r"\s+") for heading in sorted(SECTION_OF, key=len, reverse=True))
-_TITLES = "FINAL REPORT|FINAL ADDENDUM|ADDENDUM|WET READ"  # also stand alone on a line
 _HEADING = re.compile(
-    rf"(?:^[ \t]*(?i:({_NAMES}))|(?<![\w/])({_NAMES}))[ \t]*:|^[ \t]*({_TITLES})[ \t]*$", re.MULTILINE
+    r"(?:^|(?<=[.!?])\s)[ \t*]*(?:"
+    + "|".join(f"(?P<{name}>{words})" for name, words in _HEADINGS.items())
+    + r")[ \t*]*:",
+    re.IGNORECASE | re.MULTILINE,
 )
+_BANNER = re.compile(r"^\s*(?:final|preliminary|wet read)\s+report\s*$", re.IGNORECASE | re.MULTILINE)
+_PARAGRAPH = re.compile(r"\n[ \t]*\n")
+_MASKED = re.compile(r"_{2,}|\bX{3,}\b")  # words removed for privacy: "___" in MIMIC-CXR, "XXXX" in Open-i
+
+
+@dataclass(frozen=True)
+class Section:
+    """Characters [start, end) of a report under one kind of heading, the heading itself left out."""
+
+    name: str  # findings | impression | addendum | body | context
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The wanted part of a report.
-
-    Attributes:
-        text: of the wanted sections, in the wanted order, with a blank line between; empty when there is none.
-        used: names of the sections that the text comes from.
-    """
+    """The text of a report that is read, and the sections it comes from ("findings+impression"; "" for none)."""
 
     text: str
-    used: tuple[str, ...]
+    sections: str
 
 
-def select_sections(report: str, wanted: Sequence[str]) -> Selection:
-    """Keep the wanted sections of a report; one that occurs twice is joined.
+def parse_sections(report: str) -> list[Section]:
+    """Cut a report at its headings, in order; the body is what stands under none."""
+    headings = list(_HEADING.finditer(report)) if ":" in report else []
+    banner = _BANNER.search(report)
+    start = banner.end() if banner and (not headings or banner.end() <= headings[0].start()) else 0
+    sections = [Section(BODY, start, headings[0].start() if headings else len(report))]
+    for index, heading in enumerate(headings):
+        end = headings[index + 1].start() if index + 1 < len(headings) else len(report)
+        name = str(heading.lastgroup)
+        paragraph = _PARAGRAPH.search(report, heading.end(), end) if name == CONTEXT else None
+        below = end if paragraph is None or not report[heading.end() : paragraph.start()].strip() else paragraph.end()
+        sections.append(Section(name, heading.end(), below))
+        sections.append(Section(BODY, below, end))
+    return [section for section in sections if report[section.start : section.end].strip()]
 
-    Args:
-        report: as dictated, headings included.
-        wanted: out of findings and impression, in the order to keep.
-    """
-    contents: dict[str, list[str]] = {section: [] for section in HEADINGS}
-    headings = list(_HEADING.finditer(report))
-    ends = [*(heading.start() for heading in headings), len(report)][1:]
-    for heading, end in zip(headings, ends, strict=False):
-        name = " ".join(heading[heading.lastindex or 0].upper().split())
-        contents[SECTION_OF[name]].append(report[heading.end() : end].strip())
-    kept = {section: "\n\n".join(filter(None, contents[section])) for section in wanted}
-    used = tuple(section for section, text in kept.items() if text)
-    return Selection("\n\n".join(kept[section] for section in used), used)
+
+def read_sections(report: str) -> list[Section]:
+    """The sections that are read: findings (or, without these, the body), impressions and addenda, in order."""
+    sections = parse_sections(report)
+    found = FINDINGS if any(section.name == FINDINGS for section in sections) else BODY
+    return [section for section in sections if section.name in (found, IMPRESSION, ADDENDUM)]
+
+
+def select_sections(report: str) -> Selection:
+    """What a corpus keeps of a raw report: the read sections' text, stripped, one paragraph each."""
+    sections = read_sections(report)
+    text = "\n\n".join(report[section.start : section.end].strip() for section in sections)
+    return Selection(text, "+".join(dict.fromkeys(section.name for section in sections)))
+
+
+def count_sections(reports: Iterable[str]) -> dict[str, int]:
+    """Reports by the sections read ("findings+impression", "none" ...), and how many hold addenda and masked words."""
+    counts: Counter[str] = Counter()
+    for report in reports:
+        used = select_sections(report).sections
+        counts["reports"] += 1
+        counts[f"sections {used or 'none'}"] += 1
+        counts["reports with addenda"] += ADDENDUM in used
+        counts["masked words"] += len(_MASKED.findall(report))
+    return dict(sorted(counts.items()))

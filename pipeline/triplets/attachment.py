@@ -1,0 +1,284 @@
+"""Where each finding of a sentence is, and how severe: ties sides, places and severities to findings.
+
+Places are tied by what stands between: "left basilar opacity" and "tortuous aorta" by adjacency, "opacity in the left
+base" by a preposition, "the left base shows an opacity" by a verb; lists share. A finding without a named place takes
+the lexicon's default, with the side that is named.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+from pipeline.triplets.lexicon import UNSPECIFIED, Lexicon
+from pipeline.triplets.vocabulary import Cue, Meaning, Mention
+
+NORMAL = "normal"
+_NEAR = 4  # at most so many words without a cue stand between neighbours
+
+_AND, _OR, _COMMA, _VERB, _BREAK = map(int, (Cue.AND, Cue.OR, Cue.COMMA, Cue.VERB, Cue.BREAK))
+_PREPOSITION, _DISTANCE, _AFFIRMING = int(Cue.PREPOSITION), int(Cue.DISTANCE), int(Cue.AFFIRMING)
+_OPENING, _UNCERTAINTY, _NEGATION = int(Cue.OPENING), int(Cue.UNCERTAINTY), int(Cue.NEGATION)
+_REPRESENTING = int(Cue.REPRESENTING)
+_STATING = int(Cue.VERB | Cue.NEGATION | Cue.UNCERTAINTY | Cue.RELATIVE)
+_LISTS = _AND | _OR | _COMMA
+_ENUMERATING = _AND | _OR | int(Cue.ALTERNATIVE)
+_CHAINS = _LISTS | _PREPOSITION | _AFFIRMING | _OPENING
+_BARRIERS = (
+    _LISTS | _STATING | _PREPOSITION | _BREAK | int(Cue.WITH | Cue.REPRESENTING | Cue.ALTERNATIVE | Cue.DISTANCE)
+)
+
+
+class Attached(NamedTuple):
+    """A finding with its places; `mention` is its index among the sentence's mentions."""
+
+    mention: int
+    finding: str
+    anatomies: tuple[str, ...]
+    severity: str | None
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    """A finding or a place, with the cues that stand between it and the node before."""
+
+    mention: int
+    start: int
+    end: int
+    meaning: Meaning
+    between: int  # all cues since the node before
+    last: int  # the last of these that is more than a description
+    side: str | None = None
+    severity: str | None = None
+    owner: "_Node | None" = None  # of a place: its finding
+    loose: bool = False  # of a place: tied by a statement, so it must fit the finding
+    owned: list["_Node"] = field(default_factory=list)
+    finding: str | None = None
+    anatomies: tuple[str, ...] = ()
+
+    @property
+    def is_place(self) -> bool:
+        return bool(self.meaning.places)
+
+
+class Attachment:
+    """Reads the places and severities of a sentence's findings by a lexicon."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
+        self._within = {name: lexicon.within(name) for name in lexicon.anatomies}
+
+    def attach(self, mentions: Sequence[Mention]) -> list[Attached]:
+        """Every finding of a sentence in the order of mention; a "normal" said of no place has no anatomies."""
+        nodes = self._nodes(mentions)
+        _tie(nodes)
+        for node in nodes:
+            if not node.is_place:
+                self._resolve(node)
+        findings = [node for node in nodes if node.finding is not None]
+        self._share(nodes, [node for node in findings if node.finding != NORMAL])
+        alone = (UNSPECIFIED,) if len(nodes) == 1 else ()  # "Normal.", but not the "intact" of "the wires are intact"
+        return [
+            Attached(node.mention, str(node.finding), self._anatomies(node) or alone, node.severity)
+            for node in findings
+        ]
+
+    def _nodes(self, mentions: Sequence[Mention]) -> list[_Node]:
+        places = {above for mention in mentions for place in mention.meaning.places for above in self._within[place]}
+        reader = _Reader()
+        for index, mention in enumerate(mentions):
+            meaning = mention.meaning
+            if meaning.finding or meaning.places or not places.isdisjoint(meaning.described):
+                reader.node(index, mention)
+            else:
+                reader.word(mention)
+        reader.close()
+        return reader.nodes
+
+    def _resolve(self, node: _Node) -> None:
+        """Settle what a finding is called and which of its own places it has."""
+        for place in node.owned if node.meaning.described else ():
+            for name in place.meaning.places:
+                for above in self._within[name]:
+                    if above in node.meaning.described:
+                        node.finding = node.meaning.described[above]
+                        node.anatomies = self._lexicon.sided(name, place.side or node.side)
+                        return
+        node.finding = node.meaning.finding
+        if node.finding is not None:
+            node.anatomies = self._own(node, node.finding)
+
+    def _own(self, node: _Node, finding: str) -> tuple[str, ...]:
+        names: list[str] = []
+        for place in node.owned:
+            side = place.side or node.side or self._side_around(place, node.owned)
+            for name in place.meaning.places:
+                if not place.loose or finding == NORMAL or self._fits(finding, name):
+                    names += self._lexicon.sided(name, side)
+                else:
+                    node.side = node.side or side
+        if finding == NORMAL:
+            return tuple(dict.fromkeys(names))
+        outer = {above for name in names for above in self._within[name][1:]} | {UNSPECIFIED}
+        return tuple(dict.fromkeys(name for name in names if name not in outer))
+
+    def _side_around(self, place: _Node, others: Iterable[_Node]) -> str | None:
+        """The side of a place that holds this one: "the apex of the left lung"."""
+        holders = self._within[place.meaning.places[0]]
+        return next((other.side for other in others if other.side and other.meaning.places[0] in holders), None)
+
+    def _fits(self, finding: str, anatomy: str) -> bool:
+        default = self._lexicon.pathologies[finding].default_anatomy
+        return default == UNSPECIFIED or default in self._within[anatomy] or anatomy in self._within[default]
+
+    def _share(self, nodes: Sequence[_Node], findings: Sequence[_Node]) -> None:
+        """Give findings without a place that of a finding they are listed with, or that they explain."""
+        links = [_between(nodes, *pair) for pair in pairwise(findings)]
+        for index, link in enumerate(links):
+            giver, taker = findings[index], findings[index + 1]
+            if taker.anatomies or taker.side:
+                continue
+            if _is_list(links, index):
+                self._inherit(taker, giver, by_side=True)
+            elif link & (_REPRESENTING | _UNCERTAINTY) and not link & (_AND | _NEGATION | _BREAK):
+                self._inherit(taker, giver, by_side=bool(link & _REPRESENTING))
+        for index in reversed(range(len(links))):
+            giver, taker = findings[index + 1], findings[index]
+            follows = any(place.mention > giver.mention and not place.loose for place in giver.owned)
+            if follows and not (taker.anatomies or taker.side) and _is_list(links, index):
+                self._inherit(taker, giver, by_side=True)
+
+    def _inherit(self, taker: _Node, giver: _Node, by_side: bool) -> None:
+        given = giver.anatomies or self._anatomies(giver)
+        taker.anatomies = tuple(
+            name for name in given if self._fits(str(taker.finding), name) and name in self._named(giver)
+        )
+        if taker.anatomies or not by_side:
+            return
+        sides = {self._lexicon.anatomies[name].side for name in given} - {None}
+        taker.side = "both" if len(sides) == 2 else next(iter(sides), None)
+
+    def _named(self, giver: _Node) -> tuple[str, ...]:
+        return giver.anatomies or (self._anatomies(giver) if giver.side else ())
+
+    def _anatomies(self, node: _Node) -> tuple[str, ...]:
+        if node.anatomies or node.finding == NORMAL:
+            return node.anatomies
+        return self._lexicon.sided(self._lexicon.pathologies[str(node.finding)].default_anatomy, node.side)
+
+
+class _Reader:
+    """Collects nodes from left to right while sides and severities wait for the node they belong to."""
+
+    def __init__(self) -> None:
+        self.nodes: list[_Node] = []
+        self._between = self._last = 0
+        self._side: str | None = None  # waits for the next node
+        self._first_side: str | None = None  # "right and ..." waits for the other side
+        self._side_may_return = False
+        self._severity: str | None = None
+        self._severity_is_said = False  # "the effusion is small"
+
+    def node(self, index: int, mention: Mention) -> None:
+        if self._side is None:
+            self._return_side(self._first_side)
+        node = _Node(index, mention.start, mention.end, mention.meaning, self._between, self._last, self._side)
+        if not node.is_place:
+            node.severity, self._severity = self._severity, None
+        self.nodes.append(node)
+        self._side = self._first_side = None
+        self._between = self._last = 0
+
+    def word(self, mention: Mention) -> None:
+        meaning = mention.meaning
+        if meaning.side:
+            self._side = "both" if self._first_side not in (None, meaning.side) else meaning.side
+            adjacent = bool(self.nodes) and mention.start - self.nodes[-1].end <= 1
+            self._side_may_return = adjacent or self._side == "both" or bool(self._last & _PREPOSITION)
+        elif meaning.severity:
+            self._severity, self._severity_is_said = meaning.severity, bool(self._last & _VERB)
+        if meaning.cue:
+            if meaning.cue & _BARRIERS:
+                self._pass_barrier(meaning.cue)
+            self._between |= meaning.cue
+            self._last = meaning.cue if meaning.cue & ~(_OPENING | _AFFIRMING) else self._last
+
+    def close(self) -> None:
+        self._pass_barrier(_BREAK)
+        self._return_side(self._first_side)
+
+    def _pass_barrier(self, cue: int) -> None:
+        if self._side is not None and cue & (_AND | _OR):
+            self._first_side = self._side
+        elif self._side is not None:
+            self._return_side(self._side)
+            self._first_side = None
+        self._side = None
+        if self._severity_is_said and self._severity is not None:
+            said_of = next((node for node in reversed(self.nodes) if not node.is_place), None)
+            if said_of is not None and said_of.severity is None:
+                said_of.severity = self._severity
+            self._severity = None
+        elif cue & ~_LISTS:
+            self._severity = None
+
+    def _return_side(self, side: str | None) -> None:
+        """Give a side that no node followed to the node before: "a nodule on the left"."""
+        if side is not None and self._side_may_return and self.nodes and self.nodes[-1].side is None:
+            self.nodes[-1].side = side
+
+
+def _tie(nodes: Sequence[_Node]) -> None:
+    """Find each place's finding, then give it to the places in a chain with it."""
+    for index, node in enumerate(nodes):
+        if node.is_place:
+            node.owner = _neighbour(nodes, index)
+    for node, following in reversed(list(pairwise(nodes))):
+        if node.is_place and node.owner is None and following.is_place and not following.between & ~_CHAINS:
+            node.owner, node.loose = following.owner, following.loose
+    for before, node in pairwise(nodes):
+        if node.is_place and node.owner is None and before.is_place and not node.between & ~_CHAINS:
+            node.owner, node.loose = before.owner, before.loose
+    for node in nodes:
+        if node.owner is not None:
+            node.owner.owned.append(node)
+
+
+def _neighbour(nodes: Sequence[_Node], index: int) -> _Node | None:
+    """The finding a place is tied to by what stands between them."""
+    node = nodes[index]
+    before = nodes[index - 1] if index else None
+    after = nodes[index + 1] if index + 1 < len(nodes) else None
+    if after is not None and not after.is_place and not after.between & ~_AFFIRMING and after.start - node.end <= _NEAR:
+        return after
+    if node.last & _DISTANCE:
+        return None
+    if before is not None and not node.between & _BREAK:
+        if node.last & _PREPOSITION:
+            return before.owner if before.is_place else before
+        if not before.is_place and not node.between & ~_AFFIRMING and node.start - before.end <= _NEAR:
+            return before
+        if not before.is_place and node.between & _VERB and not node.between & ~(_VERB | _OPENING | _AFFIRMING):
+            return None  # the object of a verb: "opacity obscures the heart border"
+    if after is None or after.is_place or after.between & _BREAK:
+        return None
+    fronted = before is None and node.between & _PREPOSITION
+    listed = after.meaning.finding == NORMAL and not after.between & ~_COMMA
+    node.loose = True
+    return after if after.between & _STATING or fronted or listed else None
+
+
+def _between(nodes: Sequence[_Node], first: _Node, second: _Node) -> int:
+    """All cues between two nodes."""
+    cues = 0
+    for node in nodes:
+        if first.mention < node.mention <= second.mention:
+            cues |= node.between
+    return cues
+
+
+def _is_list(links: Sequence[int], index: int) -> bool:
+    """Whether the findings on both sides of a link stand in one list: "a, b and c"."""
+    if links[index] & ~(_ENUMERATING | _COMMA | _AFFIRMING):
+        return False
+    return bool(links[index] & _ENUMERATING) or (index + 1 < len(links) and _is_list(links, index + 1))

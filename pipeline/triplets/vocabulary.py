@@ -1,0 +1,228 @@
+"""From text to meaningful words: spaCy's tokenizer, tolerant spelling, and one trie of all phrases of lexicon and cues.
+
+A sentence becomes a list of `Mention`s, the longest phrases found from left to right. What the mentions say about each
+other is the matter of `existence` and `attachment`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntFlag, auto
+from itertools import permutations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import spacy
+import yaml
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+from spacy.attrs import IDX, LENGTH, LOWER
+from spacy.tokenizer import Tokenizer
+
+from pipeline.errors import ParamsError
+from pipeline.triplets.lexicon import SIDES, Lexicon
+
+UNKNOWN, STOP = 0, 1  # word ids: a word of no phrase, the end of a sentence
+_SPACE, _MEANING = -1, -1
+_CUES_FILE = Path(__file__).with_name("cues.yaml")
+_STOPS = (".", "!", "\N{FULLWIDTH FULL STOP}", "\N{IDEOGRAPHIC FULL STOP}")
+# Hyphens inside words and the stops of abbreviations would split phrases; one character gives one, so spans stay true.
+_JOINTS = re.compile(r"(?<=[A-Za-z])[-\u2010-\u2013](?=[A-Za-z0-9])|(?<=\bvs)\.|(?<=\b[Dd]r)\.", re.IGNORECASE)
+_CONTROLS = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, 0x200B, 0xFEFF), " ")
+_CORRECTABLE = re.compile(r"[a-z]{6,}")
+
+
+class Cue(IntFlag):
+    """What a small word does; `cues.yaml` explains each. NONE for words of findings and places."""
+
+    NONE = 0
+    NEGATION = auto()
+    NEGATION_AFTER = auto()
+    RESOLVED = auto()
+    UNCERTAINTY = auto()
+    UNCERTAINTY_AFTER = auto()
+    ALTERNATIVE = auto()
+    HYPOTHETICAL = auto()
+    INDICATION = auto()
+    HISTORY = auto()
+    COMPARISON = auto()
+    BREAK = auto()
+    AND = auto()
+    OR = auto()
+    COMMA = auto()
+    WITH = auto()
+    VERB = auto()
+    PREPOSITION = auto()
+    DISTANCE = auto()
+    REPRESENTING = auto()
+    OPENING = auto()
+    AFFIRMING = auto()
+    NEUTRAL = auto()
+    RELATIVE = auto()
+
+
+@dataclass(slots=True)
+class Meaning:
+    """All that a phrase may mean: "prominent" is a severity, and of the hilum a finding."""
+
+    finding: str | None = None
+    places: tuple[str, ...] = ()
+    side: str | None = None  # left | right | both
+    severity: str | None = None
+    described: dict[str, str] = field(default_factory=dict)  # anatomy -> finding
+    cue: int = 0  # of Cue; a plain int because IntFlag's operators are slow
+
+
+class Mention(NamedTuple):
+    """A phrase found: its meaning and its words [start, end), counted from the sentence's first word."""
+
+    meaning: Meaning
+    start: int
+    end: int
+
+
+class Words(NamedTuple):
+    """A report's words: their ids, first characters and end characters."""
+
+    ids: list[int]
+    starts: list[int]
+    ends: list[int]
+
+
+class Vocabulary:
+    """The phrases of a lexicon and of `cues.yaml`, ready to be found in text."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        tokenizer = spacy.blank("en").tokenizer
+        assert isinstance(tokenizer, Tokenizer)
+        self._tokenizer = tokenizer
+        self._tokenizer.rules = {}  # its English exceptions ("Id", "Nov.") split and keep words we want plain
+        self._ids: dict[str, int] = dict.fromkeys(_STOPS, STOP)
+        self._trie: dict[int, Any] = {}
+        self._seen: dict[int, int] = {}  # spaCy's hash of a lower-case word -> our id
+        for phrase, parts in _phrases(lexicon):
+            self._add(phrase, parts)
+        self._corrections = sorted(word for word in self._names(lexicon) if len(word) >= 7)
+
+    def words(self, text: str) -> Words:
+        """The words of a text. Whitespace is left out, but an empty line ends a sentence."""
+        doc = self._tokenizer(_plain(text))
+        table: list[list[int]] = doc.to_array([LOWER, IDX, LENGTH]).astype(np.uint64).T.tolist() if len(doc) else []
+        if not table:
+            return Words([], [], [])
+        hashes, starts, lengths = table
+        seen = self._seen
+        ids = [seen[key] if key in seen else self._learn(key) for key in hashes]
+        ends = [start + length for start, length in zip(starts, lengths, strict=True)]
+        if _SPACE not in ids:
+            return Words(ids, starts, ends)
+        kept = [index for index, word in enumerate(ids) if word != _SPACE]
+        return Words([ids[i] for i in kept], [starts[i] for i in kept], [ends[i] for i in kept])
+
+    def mentions(self, ids: Sequence[int]) -> list[Mention]:
+        """The phrases in a sentence of word ids, the longest first, from left to right, never overlapping."""
+        found: list[Mention] = []
+        index, count = 0, len(ids)
+        while index < count:
+            node, end, meaning, best = self._trie.get(ids[index]), index, None, index
+            while node is not None:
+                end += 1
+                if _MEANING in node:
+                    meaning, best = node[_MEANING], end
+                node = node.get(ids[end]) if end < count else None
+            if meaning is not None:
+                found.append(Mention(meaning, index, best))
+            index = best if meaning is not None else index + 1
+        return found
+
+    def _add(self, phrase: str, parts: Mapping[str, Any]) -> None:
+        node = self._trie
+        for token in self._tokenizer(_plain(phrase.lower())):
+            if not token.is_space:
+                node = node.setdefault(self._ids.setdefault(token.text, len(self._ids) + STOP), {})
+        meaning: Meaning = node.setdefault(_MEANING, Meaning())
+        for name, value in parts.items():
+            if name == "described":
+                meaning.described.update(value)
+            else:
+                setattr(meaning, name, getattr(meaning, name) | value if name == "cue" else value)
+
+    def _names(self, lexicon: Lexicon) -> set[str]:
+        """The words worth correcting to: those of the canonical names and of their plurals."""
+        names = [*lexicon.pathologies, *lexicon.anatomies]
+        return {word for name in names for word in (*name.split(), *lexicon.plural(name).split()) if word in self._ids}
+
+    def _learn(self, key: int) -> int:
+        """The id of a word met for the first time, corrected when it is nearly a word of the lexicon."""
+        word = self._tokenizer.vocab.strings[key]
+        if word.isspace():
+            known = STOP if word.count("\n") > 1 else _SPACE
+        elif word in self._ids:
+            known = self._ids[word]
+        else:
+            known = self._ids.get(self._corrected(word), UNKNOWN)
+        self._seen[key] = known
+        return known
+
+    def _corrected(self, word: str) -> str:
+        """The name within one edit (two from twelve letters on) and with the same first letter, or the word itself."""
+        if not _CORRECTABLE.fullmatch(word):
+            return word
+        edits = 1 if len(word) < 12 else 2
+        match = process.extractOne(word, self._corrections, scorer=OSA.distance, score_cutoff=edits)
+        return match[0] if match is not None and match[0][0] == word[0] else word
+
+
+def _plain(text: str) -> str:
+    return _JOINTS.sub(" ", text.translate(_CONTROLS))
+
+
+def _phrases(lexicon: Lexicon) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every phrase with the part of its meaning that each section of the lexicon and each kind of cue gives it."""
+    for phrase in lexicon.lookalikes:
+        yield from _numbers(lexicon, phrase, {"cue": int(Cue.NEUTRAL)})
+    for name, entry in lexicon.pathologies.items():
+        for phrase in entry.synonyms:
+            yield from _numbers(lexicon, phrase, {"finding": name})
+        for place, words in entry.described.items():
+            yield from ((word, {"described": {place: name}}) for word in words)
+    yield from _places(lexicon)
+    yield from ((word, {"severity": name}) for name, words in lexicon.severities.items() for word in words)
+    yield from ((word, {"side": name}) for name, words in lexicon.sides.items() for word in words)
+    yield from ((word, {"cue": int(cue)}) for cue, words in _cues().items() for word in words)
+
+
+def _places(lexicon: Lexicon) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, place in lexicon.anatomies.items():
+        for phrase in place.synonyms:
+            yield from _numbers(lexicon, phrase, {"places": (name,)})
+        for phrase in place.both:
+            yield phrase, {"places": lexicon.sided(name, "both")}
+    for phrase, names in lexicon.groups.items():
+        yield from _numbers(lexicon, phrase, {"places": names})
+    for family in lexicon.coordinated:
+        yield from _coordinated(lexicon, family)
+
+
+def _coordinated(lexicon: Lexicon, family: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """ "upper and lower lobe" and "upper and left lower lobe", for every two places of a family."""
+    names = {phrase: name for name, place in lexicon.anatomies.items() for phrase in place.synonyms}
+    for (first, second), joint in ((pair, joint) for pair in permutations(family, 2) for joint in ("and", "or", "to")):
+        word = first.split(" ", 1)[0]
+        yield from _numbers(lexicon, f"{word} {joint} {second}", {"places": (names[first], names[second])})
+        for side in SIDES:
+            half = lexicon.sided(names[second], side)
+            yield from _numbers(lexicon, f"{word} {joint} {side} {second}", {"places": (names[first], *half)})
+
+
+def _numbers(lexicon: Lexicon, phrase: str, parts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield phrase, parts
+    yield lexicon.plural(phrase), parts
+
+
+def _cues() -> dict[Cue, list[str]]:
+    raw = yaml.load(_CUES_FILE.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    if unknown := sorted(raw.keys() - {cue.name.lower() for cue in Cue if cue.name}):
+        raise ParamsError(f"{_CUES_FILE.name} has the unknown kind {unknown[0]!r}: use those of the class Cue.")
+    return {Cue[kind.upper()]: words for kind, words in raw.items()}
