@@ -118,13 +118,13 @@ def _breasts(chest: Chest) -> Field:
         wide, chubby = 0.2, 0.05 + 0.03 * chest.case.habitus.fat  # the pectoral shadows of a man
         for sign in SIGN.values():
             shadow += chubby * chest.board.ball(sign * wide, 0.5, 0.17, 0.12)
-    return np.float32(0.42) * shadow
+    return np.float32(0.55) * shadow
 
 
 def _abdomen(chest: Chest) -> Field:
     """Liver, spleen and bowel below the domes, with the stomach's air bubble under the left one."""
     board, marks, rng = chest.board, chest.marks, chest.rng(2)
-    below = chest.belly * smooth(chest.across, 1.22, 0.8)
+    below = chest.belly * smooth(chest.across, 1.2, 0.84)
     soft = np.float32(SOFT - 0.1) * below * (1 + np.float32(0.03) * board.texture(rng, 0.12))
     x, y = rng.uniform(0.12, 0.2), marks.dome["left"] + rng.uniform(0.05, 0.075)
     bubble = board.cloud(x, y, rng.uniform(0.04, 0.085), rng.uniform(0.02, 0.045), 0.12, rng)
@@ -135,7 +135,8 @@ def _abdomen(chest: Chest) -> Field:
 def _under_diaphragms(marks: Landmarks) -> Points:
     """Outline of what lies below both diaphragms."""
     right, left = curve(marks.diaphragm("right")), curve(marks.diaphragm("left"))[::-1]
-    sides = np.array([(marks.wall(y), y) for y in np.linspace(marks.sulcus["left"], 1.4, 6)])
+    low = marks.sulcus["left"]
+    sides = np.array([(marks.wall(low) + 0.012, low + 0.05), (0.6, low + 0.4), (0.6, 1.6)])
     return np.vstack([right, left, sides, sides[::-1] * (-1, 1)])
 
 
@@ -150,7 +151,9 @@ def _mediastinum(chest: Chest) -> Field:
     soft: Field = np.maximum(upper, 1.5 * heart**0.75) + 0.18 * blur(aorta, 0.003) + 0.35 * np.minimum(upper, heart)
     hila = np.zeros_like(soft)
     for side, (x, y) in marks.hilum.items():
-        hila += 0.35 * board.ball(x, y, 0.03, 0.052) + 0.25 * board.ball(x - 0.012 * SIGN[side], y + 0.055, 0.024, 0.05)
+        hila += 0.45 * board.ball(x, y, 0.032, 0.055) + 0.35 * board.ball(
+            x - 0.012 * SIGN[side], y + 0.055, 0.024, 0.05
+        )
     return soft * (1 - 0.92 * chest.belly) + hila  # the abdomen already fills the ray's path
 
 
@@ -204,7 +207,7 @@ def _spine(chest: Chest) -> Field:
     body = smooth(side, 1.08, 0.92) * (0.34 - 0.10 * disc)
     pedicle = smooth(((side - 0.62) / 0.16) ** 2 + ((phase - 0.35) / 0.16) ** 2, 1.2, 0.4)
     process = smooth((side / 0.13) ** 2 + ((phase - 0.7) / 0.22) ** 2, 1.2, 0.4)
-    return body + np.float32(0.07) * (pedicle + process)
+    return (body + np.float32(0.07) * (pedicle + process)) * (1 - np.float32(0.45) * chest.belly)
 
 
 def rib_heights(chest: Chest, front: bool) -> tuple[Field, float, float]:
@@ -306,16 +309,15 @@ def _shoulders(chest: Chest) -> Field:
     board = chest.board
     inward = 0.055 if chest.case.view == "AP" else 0.0
     bone = np.zeros_like(chest.solid)
-    for side, sign in SIGN.items():
-        edge = [(0.385 - inward, 0.12), (0.345 - inward, 0.2), (0.365 - inward, 0.34), (0.39 - inward, 0.41)]
-        outer = [(0.425 - inward, 0.32), (0.44, 0.2), (0.45, 0.13)]
-        blade = curve([(sign * x, y) for x, y in edge + outer], closed=True)
+    for sign in SIGN.values():
+        medial = [(0.37 - inward, 0.115), (0.352 - inward, 0.17), (0.362 - inward, 0.3), (0.383 - inward, 0.41)]
+        lateral = [(0.395 - inward, 0.41), (0.428 - inward / 2, 0.27), (0.435, 0.17), (0.43, 0.13)]
+        blade = curve([(sign * x, y) for x, y in medial + lateral], closed=True)
         spine = curve([(sign * (0.35 - inward), 0.17), (sign * 0.41, 0.12), (sign * 0.47, 0.085)])
-        bone += 0.16 * board.fill(blade)
-        bone += 0.16 * board.stroke([(blade, 0.009, 0.9), (spine, 0.016, 0.9)])
-        shaft = curve([(sign * 0.475, 0.14), (sign * 0.53, 0.3), (sign * 0.58, 0.5)])
-        bone += 0.3 * np.maximum(board.ball(sign * 0.468, 0.125, 0.045), board.stroke([(shaft, 0.045, 0.8)]))
-        del side
+        bone += 0.09 * board.fill(blade)
+        bone += 0.13 * board.stroke([(blade, 0.006, 0.9), (spine, 0.018, 1.0)])
+        shaft = curve([(sign * 0.462, 0.15), (sign * 0.51, 0.3), (sign * 0.56, 0.5)])
+        bone += 0.3 * np.maximum(board.ball(sign * 0.455, 0.125, 0.044), board.stroke([(shaft, 0.045, 0.8)]))
     return blur(bone, 0.002)
 
 
@@ -347,12 +349,12 @@ def _vessels(chest: Chest, rng: np.random.Generator) -> Field:
 def _vessel_tree(hilum: Points, sign: float, upward: float, rng: np.random.Generator) -> tuple[Points, Points]:
     """Paths [N, 4, 2] and widths [N] of one lung's vessels; `upward` widens those that rise."""
     angle = np.deg2rad(np.linspace(-80, 98, 9) + rng.uniform(-9, 9, 9))
-    start = hilum + np.array([0.004 * sign, 0.015]) + rng.uniform(-1, 1, (9, 2)) * (0.014, 0.035)
+    start = hilum + np.stack([sign * np.cos(angle), 1.8 * np.sin(angle)], 1) * rng.uniform(0.01, 0.035, (9, 1))
     width = 0.0085 * rng.uniform(0.7, 1.15, 9) * np.where(angle > 0.4, 1.2, 1.0) * np.where(angle < 0, upward, 1.0)
     reach = rng.uniform(0.06, 0.1, 9)
     levels = []
     for _ in range(5):
-        turns = angle[:, None] + rng.uniform(-0.3, 0.3, (len(angle), 1)) * np.array([0.0, 0.5, 1.0])
+        turns = angle[:, None] + rng.uniform(-0.5, 0.5, (len(angle), 1)) * np.array([0.0, 0.5, 1.0])
         steps = np.stack([sign * np.cos(turns), np.sin(turns)], 2) * (reach / 3)[:, None, None]
         path = np.concatenate([start[:, None], start[:, None] + np.cumsum(steps, 1)], 1)
         levels.append((path, width))

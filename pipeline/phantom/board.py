@@ -169,9 +169,16 @@ def inner_distance(mask: Field) -> Field:
 
 def curve(knots: Iterable[Sequence[float] | Points], steps: int = 8, closed: bool = False) -> Points:
     """Catmull-Rom curve through the knots; repeat a knot for a corner."""
-    p = np.asarray(list(knots), dtype=np.float64)
-    p = np.vstack([p[-1:], p, p[:2]]) if closed else np.vstack([p[:1], p, p[-1:]])
-    t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]  # [1, steps, 1]
-    a, b, c, d = (p[i : len(p) - 3 + i, None] for i in range(4))  # [segments, 1, 2]
-    points = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
-    return np.vstack([points.reshape(-1, 2), p[-2:-1]])
+    p = np.array([(knot[0], knot[1]) for knot in knots], dtype=np.float64)
+    p = np.concatenate([p[-1:], p, p[:2]] if closed else [p[:1], p, p[-1:]])
+    spans = np.stack([p[i : len(p) - 3 + i] for i in range(4)], 1)  # [segments, 4, 2]
+    return np.concatenate([(_basis(steps) @ spans).reshape(-1, 2), p[-2:-1]])
+
+
+@lru_cache(maxsize=8)
+def _basis(steps: int) -> NDArray[np.float64]:
+    """Catmull-Rom weights of four knots at `steps` points between the middle two, [steps, 4]."""
+    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
+    powers = np.concatenate([t**0, t, t**2, t**3], 1)
+    basis: NDArray[np.float64] = powers @ np.array([(0, 2, 0, 0), (-1, 0, 1, 0), (2, -5, 4, -1), (-1, 3, -3, 1)]) / 2
+    return basis

@@ -88,35 +88,42 @@ def strength(finding: Finding) -> float:
 def place_landmarks(case: Case) -> Landmarks:
     """Lay out the organs of a case."""
     power = {finding.name: strength(finding) for finding in case.findings}
-    habitus, film = case.habitus, case.acquisition
+    own = np.random.default_rng((case.seed, 9)).normal(0, 1, 6)  # what tells this chest from another
     flat = max(power.get("hyperinflation", 0.0), 0.8 * power.get("emphysema", 0.0))
-    low, heart = power.get("low lung volumes", 0.0), power.get("cardiomegaly", 0.0)
-    base = 0.675 + 0.04 * film.inspiration - 0.19 * low + 0.06 * flat
-    plain = {"right": base - 0.014, "left": base + 0.014}
+    low, big = power.get("low lung volumes", 0.0), power.get("cardiomegaly", 0.0)
+    base = 0.675 + 0.04 * case.acquisition.inspiration - 0.19 * low + 0.06 * flat
+    plain = {"right": base - 0.014 + 0.006 * own[0], "left": base + 0.014 + 0.008 * own[1]}
     raised = {f.side: 0.035 + 0.13 * strength(f) for f in case.findings if f.name == "diaphragm elevation"}
-    midline = 0.014 * film.rotation
-    carina = 0.285 - 0.02 * low
+    midline = 0.014 * case.acquisition.rotation
+    heart_centre = (midline + 0.045 + 0.022 * big, base - 0.11 + 0.02 * big)
+    hilum = 0.395 - 0.05 * low
     return Landmarks(
         midline=midline,
         dome={side: y - raised.get(side, 0.0) for side, y in plain.items()},
         plain_dome=plain,
         sulcus={side: min(y + 0.135 - 0.075 * flat - 0.02 * low, 0.9) for side, y in plain.items()},
-        width=1 + 0.05 * habitus.width,
-        hilum={"right": (midline - 0.088, 0.405 - 0.05 * low), "left": (midline + 0.083, 0.385 - 0.05 * low)},
-        carina=carina,
-        heart=_heart(case, midline, base, heart, low, flat),
-        heart_centre=(midline + 0.045 + 0.022 * heart, base - 0.11 + 0.02 * heart),
-        knob=0.036 + 0.0004 * (case.age - 50) + 0.022 * power.get("aortic tortuosity", 0.0),
-        mediastinum=0.05
-        + 0.005 * habitus.fat
-        + 0.006 * (case.view == "AP")
-        + 0.06 * power.get("mediastinal widening", 0),
-        bend=0.014 * film.rotation + (0.02 + 0.075 * power["scoliosis"] if "scoliosis" in power else 0.0),
+        width=1 + 0.05 * case.habitus.width,
+        hilum={
+            "right": (midline - 0.088 + 0.004 * own[2], hilum + 0.01),
+            "left": (midline + 0.083 + 0.004 * own[3], hilum - 0.01),
+        },
+        carina=0.285 - 0.02 * low + 0.006 * own[4],
+        heart=heart_centre + _heart(case, big, low, flat),
+        heart_centre=heart_centre,
+        knob=0.036 + 0.0004 * (case.age - 50) + 0.003 * own[5] + 0.022 * power.get("aortic tortuosity", 0.0),
+        mediastinum=_mediastinum(case) + 0.06 * power.get("mediastinal widening", 0.0),
+        bend=0.014 * case.acquisition.rotation + (0.02 + 0.075 * power["scoliosis"] if "scoliosis" in power else 0.0),
     )
 
 
-def _heart(case: Case, midline: float, base: float, big: float, low: float, flat: float) -> Points:
-    """The outline of the heart; magnified on an AP film, broad over high diaphragms, narrow over low ones."""
+def _heart(case: Case, big: float, low: float, flat: float) -> Points:
+    """The heart about its centre: magnified on an AP film, broad over high diaphragms, narrow over low ones."""
     size = (1 + 0.07 * case.habitus.heart) * (1.1 if case.view == "AP" else 1.0) * (1 + 0.45 * big)
     radii = np.array([0.162 * size * (1 + 0.08 * low - 0.13 * flat), 0.165 * size**0.6 * (1 - 0.1 * low)])
-    return curve((midline + 0.045 + 0.022 * big, base - 0.11 + 0.02 * big) + _HEART * radii, closed=True)
+    own = 1 + 0.025 * np.random.default_rng((case.seed, 8)).normal(0, 1, (len(_HEART), 1))
+    return curve(_HEART * radii * own, closed=True)
+
+
+def _mediastinum(case: Case) -> float:
+    """Half the normal width of the upper mediastinum."""
+    return 0.05 + 0.005 * case.habitus.fat + 0.006 * (case.view == "AP")
