@@ -18,7 +18,7 @@ from pipeline.phantom.layouts import covidx, cxr14, mimic_cxr, rsna, siim
 from pipeline.phantom.layouts.darkroom import Darkroom
 from pipeline.phantom.scene import SEEN, UNSEEN
 
-SMALLEST = 32  # pixels; below, nothing of a chest is left
+SMALLEST = 64  # pixels that a chest can still be drawn on
 MINIMUM = 12  # images per dataset, so that each split has some of each label
 POSITIVE_SHARE = 0.4
 COVIDX_SHARES = {"train": 0.4, "val": 0.25, "test": 0.35}

@@ -18,6 +18,7 @@ from pipeline.phantom.scene import UNSEEN, Case
 
 FOLDER = "covidx-cxr4"
 SCALES = (0.75, 0.9, 1.0, 1.0, 1.2)
+SMALLEST = 64  # pixels that a chest can still be drawn on
 POSITIVE_SOURCES = ("cohen", "actmed", "sirm", "ricord", "bimcv", "stonybrook")
 NEGATIVE_SOURCES = ("rsna", "fig1", "bimcv")
 
@@ -75,7 +76,7 @@ def _entry(case: Case, number: int, rng: np.random.Generator) -> _Entry:
 
 
 def _film(folder: Path, entry: _Entry, size: int, rng: np.random.Generator) -> Film:
-    drawn = round(size * float(rng.choice(SCALES)))
+    drawn = max(SMALLEST, round(size * float(rng.choice(SCALES))))
     left, top, right, bottom = (int(edge) for edge in rng.integers(0, max(1, drawn // 16), 4))
     return Film(folder / entry.name, entry.case, drawn, _saver(entry.name, rng), crop=(left, top, right, bottom))
 

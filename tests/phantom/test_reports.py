@@ -1,0 +1,171 @@
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.phantom.grammar import TrueTriplet, wording
+from pipeline.phantom.reports import Dictation, dictate
+from pipeline.phantom.scene import SEEN, UNSEEN, Case, Finding, sample_case
+from pipeline.triplets.lexicon import load_lexicon
+
+HEADERS = {"EXAMINATION", "INDICATION", "TECHNIQUE", "COMPARISON", "FINDINGS", "IMPRESSION", "ADDENDUM"}
+
+
+def case_with(rng: np.random.Generator, *findings: Finding) -> Case:
+    normal = sample_case(rng, normal=1.0)
+    return Case(normal.seed, normal.sex, normal.age, "AP", findings, normal.habitus, normal.acquisition)
+
+
+def dictations(count: int, **options: object) -> list[tuple[Case, Dictation]]:
+    rng = np.random.default_rng(11)
+    cases = [sample_case(rng, **options) for _ in range(count)]  # type: ignore[arg-type]
+    return [(case, dictate(case, rng)) for case in cases]
+
+
+def body(text: str) -> str:
+    parts = re.split(r"^ (FINDINGS|IMPRESSION): ", text, flags=re.M)
+    return " ".join(" ".join(part.split()) for part in parts[2::2])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_any_report_is_well_formed(seed: int) -> None:
+    lexicon = load_lexicon()
+    rng = np.random.default_rng(seed)
+    case = sample_case(rng)
+    report = dictate(case, np.random.default_rng(seed))
+    assert report == dictate(case, np.random.default_rng(seed))
+    assert all(len(line) <= 80 for line in report.text.splitlines())
+    assert "FINAL REPORT" in report.text.splitlines()[0]
+    assert not re.search(r"[{}\[\]]|\b(None|nan)\b(?!\.)", report.text)
+    assert set(re.findall(r"^ ([A-Z]+):", report.text, flags=re.M)) <= HEADERS
+    assert "covid" not in report.text.lower()
+    assert len(report.triplets) == len(set(report.triplets))
+    for triplet in report.triplets:
+        assert triplet.pathology in lexicon.pathologies
+        assert triplet.anatomy in lexicon.anatomies
+        assert triplet.existence in {"present", "absent", "uncertain"}
+    if not body(report.text):
+        assert not report.triplets
+
+
+def test_sections_may_be_missing() -> None:
+    outlines = Counter(
+        tuple(name for name in ("FINDINGS", "IMPRESSION") if f" {name}: " in report.text)
+        for _, report in dictations(600)
+    )
+    assert outlines[("FINDINGS", "IMPRESSION")] > outlines[("IMPRESSION",)] > outlines[()] > 0
+    assert outlines[("FINDINGS",)] > 0
+    assert sum("INDICATION:" not in report.text for _, report in dictations(100)) > 0
+
+
+def test_nothing_drawn_is_denied_unless_missed() -> None:
+    """A radiologist may overlook a subtle finding, and then says it is not there; never a plain one."""
+    for case, report in dictations(400, normal=0.0):
+        plain = {finding.name for finding in case.findings if finding.severity != "subtle"}
+        denied = {triplet.pathology for triplet in report.triplets if triplet.existence == "absent"}
+        assert not plain & denied
+
+
+def test_present_findings_are_drawn_or_their_signs() -> None:
+    signs = {
+        "opacity",
+        "blunting",
+        "interstitial opacity",
+        "hyperinflation",
+        "vascular congestion",
+        "consolidation",
+        "infiltrate",
+    }
+    for case, report in dictations(400):
+        drawn = {finding.name for finding in case.findings}
+        present = {triplet.pathology for triplet in report.triplets if triplet.existence == "present"}
+        assert present - signs - drawn <= {"normal"}
+
+
+def test_most_drawn_findings_are_reported() -> None:
+    told, drawn, hedged = 0, 0, 0
+    for case, report in dictations(500, normal=0.0):
+        if "FINDINGS" in report.text:
+            existence = {triplet.pathology: triplet.existence for triplet in report.triplets}
+            drawn += len(case.findings)
+            told += sum(existence.get(finding.name) in ("present", "uncertain") for finding in case.findings)
+            hedged += sum(existence.get(finding.name) == "uncertain" for finding in case.findings)
+    assert told / drawn > 0.95
+    assert 0.03 < hedged / drawn < 0.2
+
+
+def test_both_sides_are_two_triplets() -> None:
+    rng = np.random.default_rng(2)
+    case = case_with(rng, Finding("pleural effusion", ("left pleura", "right pleura"), "severe", 1, "both"))
+    seen = Counter()
+    for _ in range(100):
+        report = dictate(case, rng)
+        pleura = {t.anatomy for t in report.triplets if t.pathology == "pleural effusion"}
+        assert pleura <= {"left pleura", "right pleura", "left costophrenic angle", "right costophrenic angle"}
+        assert {name.replace("left", "right") for name in pleura if "left" in name} == {
+            n for n in pleura if "right" in n
+        }
+        seen.update(pleura)
+    assert seen["left pleura"] > 70
+
+
+def test_words_and_truth_agree_without_slips() -> None:
+    """An effusion that is told is spelled out, and its severity word stands in the text."""
+    words = wording()["severities"]["sized"]
+    rng = np.random.default_rng(4)
+    case = case_with(rng, Finding("pleural effusion", ("left pleura",), "moderate", 1, "left"))
+    for _ in range(60):
+        report = dictate(case, rng)
+        if TrueTriplet("pleural effusion", "left pleura", "present", "moderate") in report.triplets:
+            assert re.search("|".join(words["moderate"]), report.text, flags=re.I)
+            assert re.search(r"left|side", report.text)
+
+
+def test_sentences_seldom_repeat() -> None:
+    said = Counter(
+        sentence for _, report in dictations(500, normal=0.0) for sentence in re.split(r"(?<=\.)\s+", body(report.text))
+    )
+    positives = {
+        s: n
+        for s, n in said.items()
+        if re.search(r"effusion|nodule|pneumothorax|infiltrate|mass\b", s) and " no " not in s.lower()
+    }
+    assert sum(n for n in positives.values() if n == 1) > 0.8 * sum(positives.values())
+
+
+def test_there_are_enough_frames_and_words() -> None:
+    content = wording()
+    for kinds in (
+        ["present"],
+        ["appeared", "stable", "changed"],
+        ["resolved"],
+        ["uncertain"],
+        ["denials"],
+        ["devices"],
+    ):
+        assert len({frame for kind in kinds for frame in content[kind]}) >= 25
+    for name in SEEN:
+        entry = content["findings"][name]
+        words = {
+            word for key in ("names", "mass", "plurals", "side_mass", "clauses", "looks") for word in entry.get(key, ())
+        }
+        assert len(words) >= 2, name
+
+
+def test_some_reports_are_mistyped_and_marks_stay() -> None:
+    texts = [report.text for _, report in dictations(300)]
+    words = Counter(word for text in texts for word in re.findall(r"[a-z]{5,}", text))
+    rare = [word for word, count in words.items() if count == 1]
+    assert len(rare) > 40
+    assert sum("___" in text for text in texts) > 250
+    assert not any(re.search(r"(?<!_)_{1,2}(?!_)|_{4,}", text) for text in texts)
+
+
+def test_a_finding_without_words_is_an_error() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=UNSEEN):
+        dictate(case_with(rng, Finding(UNSEEN, ("lung",), "severe", 1, "both")), rng)
