@@ -35,7 +35,7 @@ _EXPERIMENT_TAGS = {
 # MLflow keeps a saved view of its run table as a tag of the experiment; this one shows the headline figures.
 _VIEW_KEY = "results"
 _VIEW_TAG = f"mlflow.sharedViewState.{_VIEW_KEY}"
-_HEADLINES = ("auroc", "pointing_game", "dice", "accuracy", "image_to_text_p1")  # the first that an evaluation has
+_HEADLINES = ("auroc", "pointing_game", "dice")  # the first that an evaluation has
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -80,10 +80,10 @@ class TrainingRun:
         """Add one point to each curve. A point that the run already has (a re-run, a resumed training) is left out.
 
         Args:
-            metrics: values by name, as in `validation.loss`.
-            step: the epoch or step of the point, from 0.
+            metrics: values by name, as in `validation_loss`, shown as `training/validation_loss`.
+            step: steps done so far.
         """
-        self._pending += [(name, float(value), step) for name, value in metrics.items()]
+        self._pending += [(f"training/{name}", float(value), step) for name, value in metrics.items()]
         if time.monotonic() >= self._retry_at:
             self._attempt(self._send)
 
@@ -140,7 +140,7 @@ def training_run(training: Training) -> Iterator[TrainingRun]:
 
     Example:
         with training_run(Training(key, params, defaults)) as run:
-            run.log({"train.loss": 0.7}, step=0)
+            run.log({"loss": 0.7}, step=10)
             run.finish(model_hash)
     """
     run = TrainingRun(training)
@@ -180,7 +180,7 @@ def log_evaluation(
         metrics = flat_metrics(results, f"{task}.{benchmark}")
         store.update_metrics(run_id, metrics)
         store.log_files(run_id, artifacts, task)
-        store.show([name for name in (f"{task}.{benchmark}.{score}" for score in _HEADLINES) if name in metrics][:1])
+        store.show(f"{task}.{benchmark}.{_headline(results)}")
 
 
 def log_artifacts(model_hash: str, training: Training, artifacts: Sequence[Path], folder: str = "") -> None:
@@ -249,14 +249,15 @@ def switches(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str
 def flat_metrics(results: Mapping[str, Any], prefix: str) -> dict[str, float]:
     """The numbers of an evaluation's JSON under the names that MLflow shows.
 
-    Plain numbers at the top level become `<prefix>.<name>`. AUROC per finding and the macro figure per severity become
-    `<prefix>.auroc/<finding>` and `<prefix>.auroc/<severity>`: MLflow folds what follows a slash into a section of its
-    own, so that the headline figures stay together. Chance levels become `<prefix>.chance/<name>`.
+    Plain numbers at the top level become `<prefix>.<name>`. The headline (AUROC, or the pointing game) per finding and
+    severity becomes `<prefix>.<headline>/<finding or severity>`, and chance `<prefix>.chance/<name>`: MLflow folds what
+    follows a slash into a section of its own, so that the figures of the whole stay together.
     Four decimals are kept, as MLflow's table prints all there are. Intervals and counts stay in the JSON.
     """
-    flat = {name: value for name, value in results.items() if _is_number(value)}
-    flat |= {f"auroc/{name}": row["auroc"] for name, row in results.get("per_class", {}).items() if "auroc" in row}
-    flat |= {f"auroc/{name}": row["macro"] for name, row in results.get("by_severity", {}).items() if "macro" in row}
+    headline = _headline(results)
+    flat = dict(results)
+    for group in ("per_class", "by_severity"):
+        flat |= {f"{headline}/{name}": row.get(headline) for name, row in results.get(group, {}).items()}
     flat |= {f"chance/{name}": value for name, value in results.get("chance", {}).items()}
     return {f"{prefix}.{name}": round(float(value), 4) for name, value in flat.items() if _is_number(value)}
 
@@ -373,13 +374,13 @@ class _Store:
         for path in files:
             self.client.log_artifact(run_id, str(path), folder or None)
 
-    def show(self, metrics: Sequence[str]) -> None:
-        """Add columns to the saved view `Results` of MLflow's run table."""
+    def show(self, metric: str) -> None:
+        """Add a column to the saved view `Results` of MLflow's run table."""
         saved = self.client.get_experiment(self.experiment).tags.get(_VIEW_TAG)
         columns = json.loads(json.loads(saved)["state"])["selectedColumns"] if saved else []
-        new = [name for name in (f"metrics.`{metric}`" for metric in metrics) if name not in columns]
-        if new:
-            self.client.set_experiment_tag(self.experiment, _VIEW_TAG, _saved_view([*columns, *new]))
+        if f"metrics.`{metric}`" not in columns:
+            view = _saved_view([*columns, f"metrics.`{metric}`"])
+            self.client.set_experiment_tag(self.experiment, _VIEW_TAG, view)
 
     def _create(self, training: Training, tags: Mapping[str, str]) -> Any:
         changed = " ".join(switches(training.params, training.defaults))
@@ -454,6 +455,11 @@ def _flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[prefix + name] = json.dumps(value)
     return flat
+
+
+def _headline(results: Mapping[str, Any]) -> str:
+    """The name of the first number that a reader wants of an evaluation."""
+    return next((name for name in (*_HEADLINES, *sorted(results)) if _is_number(results.get(name))), _HEADLINES[0])
 
 
 def _is_number(value: Any) -> bool:
