@@ -50,9 +50,7 @@ def locate(listed: pl.DataFrame, files: pl.DataFrame, root: Path, key: str) -> p
     if key != "path" and repeated.height:
         first, second = repeated.filter(pl.col(key) == repeated[key][0])["path"].head(2)
         raise DatasetError(f"{root} holds {repeated[key][0]} twice, as {first} and {second}: keep one of them.")
-    present = listed.join(
-        files.select(dict.fromkeys([key, "path", "bytes"])), on=key, how="inner", maintain_order="left"
-    )
+    present = listed.join(files.drop("name", strict=False), on=key, how="inner", maintain_order="left")
     if present.is_empty():
         raise DatasetError(f"{root} holds none of the {listed.height} listed images: unpack the images there.")
     return present

@@ -49,7 +49,7 @@ def read(root: Path, *, seed: int) -> Benchmark:  # noqa: ARG001
 def _read_list(path: Path, split: str) -> pl.DataFrame:
     """image_id (the path below root), patient_id, split, path, label."""
     rows = read_lines(path)
-    require(rows, path, "line", pl.col("text").str.contains(LINE), "patient, file name, label and source")
+    require(rows, path, "text", pl.col("text").str.contains(LINE), "patient, file name, label and source")
     fields = rows.with_columns(pl.col("text").str.extract_groups(LINE)).unnest("text")
     require(fields, path, "label", pl.col("label").is_in(["positive", "negative"]), "positive or negative")
     require(fields, path, "filename", pl.col("filename").is_first_distinct(), "an image that occurs once")

@@ -1,6 +1,6 @@
 """NIH ChestX-ray14: 14 findings on the official test list; boxes for some images of it.
 
-Validation images are those of a hashed tenth of the train_val patients.
+Validation images are those of a hashed fifth of the train_val patients.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from pipeline.splits import describe_rule, hash_split, keep_patients_apart
 NAME = "NIH ChestX-ray14"
 ENTRIES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 TRAIN_LIST, TEST_LIST, BOXES = "train_val_list.txt", "test_list.txt", "BBox_List_2017.csv"
-FRACTIONS = {"train": 0.9, "validate": 0.1}
+FRACTIONS = {"train": 0.8, "validate": 0.2}
 FINDINGS = {
     "Atelectasis": "atelectasis",
     "Cardiomegaly": "cardiomegaly",

@@ -1,7 +1,8 @@
 """MIMIC-CXR-JPG 2.x with the reports of MIMIC-CXR unpacked into the same `files/` tree, on the official split.
 
-A study is kept when one of its images has a wanted view and a file, and its report has a wanted section. Images are
-not opened: their existence and size come from the folders' listing.
+A study is kept when one of its images has a wanted view and a file, and its report has a wanted section. Addenda belong
+to every report, and text under no heading stands for the findings of a report that heads none. Images are not opened:
+their existence and size come from the folders' listing.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from pipeline.corpora.base import Corpus, count_kept
 from pipeline.errors import DatasetError
 from pipeline.label_files import find_label_file, list_files, read_csv, require
 from pipeline.splits import SPLITS
-from pipeline.triplets.sections import select_sections
+from pipeline.triplets.sections import ADDENDUM, BODY, FINDINGS, read_sections
 
 NAME = "MIMIC-CXR-JPG"
 METADATA = "mimic-cxr-2.0.0-metadata.csv.gz"
@@ -28,7 +29,7 @@ def read(root: Path, *, views: Sequence[str], sections: Sequence[str], seed: int
         root: holds the csv.gz files and `files/p10/p10000032/s50414267/<dicom_id>.jpg` with
             `files/p10/p10000032/s50414267.txt`.
         views: wanted values of ViewPosition; images without one are counted and left out.
-        sections: wanted sections of the report, in order.
+        sections: wanted sections of the report, out of findings and impression.
         seed: not used, the split is the official one.
 
     Raises:
@@ -102,11 +103,17 @@ def _with_view(table: pl.DataFrame, path: Path, views: Sequence[str]) -> pl.Data
 
 def _select_reports(studies: pl.DataFrame, root: Path, sections: Sequence[str]) -> pl.DataFrame:
     """Read each study's report and keep the studies with text in a wanted section."""
-    selected = [select_sections(_read_report(root / path), sections) for path in studies["report_path"]]
-    return studies.with_columns(
-        report=pl.Series([selection.text for selection in selected], dtype=pl.String),
-        sections=pl.Series(["+".join(selection.used) for selection in selected], dtype=pl.String),
-    ).filter(pl.col("report") != "")
+    selected = [_select(_read_report(root / path), sections) for path in studies["report_path"]]
+    columns = pl.DataFrame(selected, schema={"report": pl.String, "sections": pl.String}, orient="row")
+    return studies.hstack(columns).filter(pl.col("report") != "")
+
+
+def _select(report: str, wanted: Sequence[str]) -> tuple[str, str]:
+    """The text of the wanted sections in the report's order, and their names joined by "+"."""
+    names = {*wanted, ADDENDUM, *([BODY] if FINDINGS in wanted else [])}
+    kept = [section for section in read_sections(report) if section.name in names]
+    text = "\n\n".join(report[section.start : section.end].strip() for section in kept)
+    return text, "+".join(dict.fromkeys(section.name for section in kept))
 
 
 def _read_report(path: Path) -> str:

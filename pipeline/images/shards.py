@@ -113,9 +113,7 @@ class ImageShards:
         found = wanted.join(self._position, on="image_id", how="left", maintain_order="left")
         if found["position"].null_count():
             missing = found.filter(pl.col("position").is_null())["image_id"][0]
-            raise TableError(
-                f"{self._path} has no image {missing}: see {BROKEN} there, or run the images stage."
-            )
+            raise TableError(f"{self._path} has no image {missing}: see {BROKEN} there, or run the images stage.")
         return found["position"].to_numpy()
 
     def gather(self, rows: IntArray) -> torch.Tensor:
