@@ -1,0 +1,109 @@
+"""Drawing: the same bytes every time, and every finding where its mask and its side say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.phantom.render import PAINTERS, Rendering, render
+from pipeline.phantom.scene import FINDINGS, SEEN, UNSEEN, Acquisition, Case, Finding, Place, sample_case
+
+SIZE = 128
+FILM = Acquisition(3, 0.1, 0.0, 0.0, 1.0, (0.0, 0.0), 0.0, 1.0, 0.01, 0.2, "", 0)
+# these move the edges of the lungs: they are their lungs' shape, and change what was lung and no longer is
+RESHAPING = ("low lung volumes", "hyperinflation", "emphysema")
+EVERY_PLACE = [(name, place) for name, kind in FINDINGS.items() for place in kind.places]
+
+
+def plain(seed: int = 11) -> Case:
+    return replace(sample_case(np.random.default_rng(seed)), findings=(), acquisition=FILM)
+
+
+def with_finding(case: Case, name: str, place: Place, severity: str, seed: int = 5) -> Rendering:
+    return render(replace(case, findings=(Finding(name, place.anatomies, severity, seed, place.side),)), SIZE)
+
+
+def test_every_finding_has_a_painter() -> None:
+    assert set(PAINTERS) == set(FINDINGS)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), size=st.sampled_from([64, 97, 128, 200]))
+def test_shapes_types_and_bytes(seed: int, size: int) -> None:
+    case = sample_case(np.random.default_rng(seed), allowed=(*SEEN, UNSEEN))
+    drawn, again = render(case, size), render(case, size)
+    assert drawn.image.shape == (size, size)
+    assert drawn.image.dtype == np.uint8
+    assert len(drawn.masks) == len(case.findings)
+    assert all(mask.shape == (size, size) and mask.dtype == np.bool_ for mask in drawn.masks)
+    assert drawn.image.tobytes() == again.image.tobytes()
+    assert all((a == b).all() for a, b in zip(drawn.masks, again.masks, strict=True))
+
+
+@pytest.mark.parametrize(("name", "place"), EVERY_PLACE)
+def test_a_clear_finding_changes_its_mask_most(name: str, place: Place) -> None:
+    case = plain()
+    drawn = with_finding(case, name, place, "moderate")
+    change = np.abs(drawn.image.astype(float) - render(case, SIZE).image)
+    mask = drawn.masks[0]
+    assert mask.any()
+    assert change[mask].mean() > 2
+    if name not in RESHAPING:
+        assert change[mask].mean() > 2 * change[~mask].mean()
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_severity_shows(name: str) -> None:
+    case, place = plain(23), FINDINGS[name].places[0]
+    before = render(case, SIZE).image.astype(float)
+    change = [np.abs(with_finding(case, name, place, s).image - before).sum() for s in ("subtle", "moderate", "severe")]
+    assert 0 < change[0] < change[1] < change[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [(n, p) for n, p in EVERY_PLACE if p.side and p.anatomies[0][:4] in ("left", "righ")]
+)
+@pytest.mark.parametrize("severity", ["subtle", "severe"])
+def test_masks_lie_on_their_side(name: str, place: Place, severity: str) -> None:
+    mask = with_finding(plain(31), name, place, severity).masks[0]
+    right_of_patient, left_of_patient = mask[:, : SIZE // 2].sum(), mask[:, SIZE // 2 :].sum()
+    assert mask.sum() > 0
+    if place.side == "both":
+        assert min(right_of_patient, left_of_patient) > 0
+    else:
+        share = left_of_patient / mask.sum()
+        assert share > 0.75 if place.side == "left" else share < 0.25
+
+
+def test_one_finding_leaves_the_others_untouched() -> None:
+    case = plain()
+    nodule = Finding("nodule", ("left upper lung",), "severe", 4, "left")
+    effusion = Finding("pleural effusion", ("right pleura",), "severe", 4, "right")
+    alone = render(replace(case, findings=(nodule,)), SIZE)
+    both = render(replace(case, findings=(nodule, effusion)), SIZE)
+    assert (alone.masks[0] == both.masks[0]).all()
+    assert np.abs(alone.image.astype(int) - both.image)[both.masks[0]].mean() < 2
+
+
+def test_lungs_are_dark_and_bones_bright() -> None:
+    image = render(plain(), SIZE).image / 255
+    lungs = image[40:75, [30, 34, 94, 98]].mean()
+    spine, air = image[75:110, 62:66].mean(), image[0:6, 0:6].mean()
+    assert air < lungs < spine
+    assert spine - lungs > 0.25
+
+
+def test_the_same_picture_at_any_size() -> None:
+    case = sample_case(np.random.default_rng(17), required=("consolidation",))
+    small, large = render(case, 96), render(case, 192)
+    reduced = large.image.reshape(96, 2, 96, 2).mean((1, 3))
+    assert np.corrcoef(small.image.ravel(), reduced.ravel())[0, 1] > 0.97
+    for a, b in zip(small.masks, large.masks, strict=True):
+        assert a.mean() == pytest.approx(b.mean(), rel=0.35, abs=0.002)
+
+
+def test_sizes_out_of_range() -> None:
+    with pytest.raises(ValueError, match="64 to 2048"):
+        render(plain(), 32)
