@@ -219,7 +219,7 @@ class _Reader:
         options = list(self.wording["normals"])
         for index in self.speaker.rng.permutation(len(options)):
             places = options[index].split(" + ")
-            lone_lung = places[0] in ("left lung", "right lung")
+            lone_lung = places in (["left lung"], ["right lung"])
             seldom = options[index] in self.wording["seldom_normal"] and self.speaker.chance(0.8)
             if seldom or named & set(places) or self.spoiled & set(places) or (lone_lung and not half_clear):
                 continue
