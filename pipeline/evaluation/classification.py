@@ -72,12 +72,14 @@ def summarise(
         name: _score_finding(validation, test, column, counts)
         for column, name in enumerate(test.findings) if name not in not_scored
     }  # fmt: skip
+    severities = _severities(test, counts)
     return {
         **{name: _mean([one.values[name] for one in scored.values()]) for name in METRICS},
         "per_class": {name: _with_interval(one) for name, one in scored.items()},
         "intervals": {name: _macro_interval(list(scored.values()), name) for name in RESAMPLED},
         "not_scored": not_scored,
-        "by_severity": _by_severity(test, counts),
+        "by_severity": _by_severity(severities),
+        "severity_counts": _severity_counts(severities),
         "subgroups": _subgroups(test, images, counts),
         "calibration": _calibration(test, list(scored)),
         "counts": _counts(validation, test, resamples),
@@ -196,26 +198,55 @@ def _with_interval(one: FindingScores) -> dict[str, Any]:
     return {**one.values, "auroc_interval": statistics.percentile_interval(one.resampled["auroc"])}
 
 
-def _by_severity(test: ScoreTable, counts: Counts) -> dict[str, Any]:
-    """AUROC of the positives of each severity against all negatives; empty where severities are not known."""
-    negative = test.labels == 0
+@dataclass(frozen=True)
+class PartScores:
+    """AUROC on a part of the test set, over the findings with both kinds of image in it."""
+
+    aurocs: dict[str, float]  # finding -> AUROC
+    interval: list[float] | None  # of their mean
+    positives: int  # image-finding pairs
+    images: int
+
+
+def _severities(test: ScoreTable, counts: Counts) -> dict[str, PartScores]:
+    """The positives of each severity against all negatives; empty where severities are not known."""
+    negative, positive = test.labels == 0, test.labels == 1
     return {
-        severity: _restricted(test, negative | ((test.labels == 1) & (test.severities == code)), counts)
-        for code, severity in enumerate(SEVERITIES) if (test.severities == code).any()
-    }  # fmt: skip
+        severity: _score_part(test, negative | (positive & (test.severities == code)), counts)
+        for code, severity in enumerate(SEVERITIES)
+        if (positive & (test.severities == code)).any()
+    }
+
+
+def _by_severity(parts: dict[str, PartScores]) -> dict[str, Any]:
+    return {name: {**part.aurocs, "macro": _mean(list(part.aurocs.values()))} for name, part in parts.items()}
+
+
+def _severity_counts(parts: dict[str, PartScores]) -> dict[str, Any]:
+    return {name: {"positives": part.positives, "macro_interval": part.interval} for name, part in parts.items()}
 
 
 def _subgroups(test: ScoreTable, images: pl.DataFrame, counts: Counts) -> dict[str, Any]:
-    """AUROC within each sex, age group and view that the dataset names."""
+    """Macro AUROC within each sex, age group and view that the dataset names."""
     known = images.unique("image_id").select("image_id", "sex", "view", age=_age_group())
     rows = pl.DataFrame({"image_id": test.image_ids}).join(known, on="image_id", how="left", maintain_order="left")
     return {
         column: {
-            group: _restricted(test, _members(rows[column], group) & (test.labels >= 0), counts)
+            group: _subgroup(_score_part(test, _members(rows[column], group) & (test.labels >= 0), counts))
             for group in sorted(rows[column].drop_nulls().unique())
         }
-        for column in ("sex", "age", "view") if rows[column].count()
-    }  # fmt: skip
+        for column in ("sex", "age", "view")
+        if rows[column].count()
+    }
+
+
+def _subgroup(part: PartScores) -> dict[str, Any]:
+    return {
+        "auroc": _mean(list(part.aurocs.values())),
+        "auroc_interval": part.interval,
+        "n": part.images,
+        "findings": len(part.aurocs),
+    }
 
 
 def _members(values: pl.Series, group: str) -> NDArray[np.bool_]:
@@ -226,21 +257,18 @@ def _age_group() -> pl.Expr:
     return pl.col("age").cut([40, 60, 80], labels=list(AGE_GROUPS), left_closed=True).cast(pl.String)
 
 
-def _restricted(test: ScoreTable, keep: NDArray[np.bool_], counts: Counts) -> dict[str, Any]:
-    """Macro AUROC over some of the (image, finding) pairs [n, C], for the findings with both kinds among them."""
-    per_class, resampled = {}, []
+def _score_part(test: ScoreTable, keep: NDArray[np.bool_], counts: Counts) -> PartScores:
+    """AUROC over some of the (image, finding) pairs [n, C]."""
+    aurocs, resampled = {}, []
     for column, name in enumerate(test.findings):
         rows = np.flatnonzero(keep[:, column])
         labels, scores = test.labels[rows, column], test.scores[rows, column]
         if 0 < labels.sum() < len(labels):
-            per_class[name] = {"auroc": metrics.auroc(labels, scores), "positives": int(labels.sum())}
+            aurocs[name] = metrics.auroc(labels, scores)
             resampled.append(statistics.resampled_auroc(labels, scores, counts[:, rows]))
-    return {
-        "auroc": _mean([one["auroc"] for one in per_class.values()]),
-        "auroc_interval": statistics.percentile_interval(statistics.macro(resampled)) if resampled else None,
-        "images": int(keep.any(axis=1).sum()),
-        "per_class": per_class,
-    }
+    interval = statistics.percentile_interval(statistics.macro(resampled)) if resampled else None
+    positives = int((test.labels[keep] == 1).sum())
+    return PartScores(aurocs, interval, positives, int(keep.any(axis=1).sum()))
 
 
 def _calibration(test: ScoreTable, findings: list[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pipeline.evaluation.scorer import ImageSource, StreamScorer, batches, check
 
 BATCH = 64
 PERPLEXITY = 30
-POINTS = 500  # of each stream at most; the map of both takes some seconds
+POINTS = 500  # of each stream at most; the map of both takes about four seconds
 
 
 class Queries(NamedTuple):
@@ -84,7 +84,7 @@ def _describe(
     stream: str, names: Sequence[str], kept: NDArray[np.int64], source: ImageSource, rows: NDArray[np.int64]
 ) -> pl.DataFrame:
     """Stream, query and image of the kept embeddings, which run over the queries within each image."""
-    ids = np.array(source.ids, dtype=object)[rows[kept // len(names)]]
+    ids = np.array(list(source.ids), dtype=object)[rows[kept // len(names)]]
     queries = np.array(names, dtype=object)[kept % len(names)]
     strings = {"query": pl.String, "image_id": pl.String}
     return pl.DataFrame({"query": queries, "image_id": ids}, schema=strings).with_columns(stream=pl.lit(stream))
@@ -95,7 +95,7 @@ def _map(embedded: NDArray[np.float32], described: pl.DataFrame, seed: int) -> S
         raise EvaluationError(f"{len(embedded)} embeddings are too few for a t-SNE map: take more images or queries.")
     if not np.isfinite(embedded).all():
         raise EvaluationError("A queried embedding is not finite: the model diverged; train it anew.")
-    tsne = TSNE(perplexity=PERPLEXITY, neighbors="exact", negative_gradient_method="fft", random_state=seed, n_jobs=1)
+    tsne = TSNE(perplexity=PERPLEXITY, neighbors="exact", negative_gradient_method="bh", random_state=seed, n_jobs=1)
     places = np.asarray(tsne.fit(embedded))  # [P, 2]
     silhouette = float(silhouette_score(embedded, described["stream"].to_numpy()))
     return StreamMap(described.with_columns(x=places[:, 0], y=places[:, 1]), silhouette)

@@ -5,7 +5,7 @@ encoder; images as the uint8 squares of the shards.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -119,7 +119,10 @@ class MeDSLIPScorer:
 class ImageSource(Protocol):
     """Decoded images by row (`images.shards.ImageShards`)."""
 
-    ids: Sequence[str]
+    @property
+    def ids(self) -> Iterable[str]:
+        """image_id of every row."""
+        ...
 
     def gather(self, rows: NDArray[np.int64]) -> Tensor:
         """Images as uint8 [B, S, S]."""
