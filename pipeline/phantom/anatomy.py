@@ -22,11 +22,12 @@ class Chest:
 
     Attributes:
         board, case, marks: where to draw, what, and where the organs lie.
+        heart: path length through the heart, 0..1.
         belly: coverage of what lies below the diaphragms.
         lungs: coverage of each lung, 0..1, [S, S].
         lung: of both.
         rim: distance from the lungs' border.
-        depth: path length through the lungs, 0..1.
+        depth: path length through the lungs, 0..1; less where the heart lies before them.
         across: distance from the spine's line, 1 at the thoracic wall.
         tissue: attenuation of what the lungs hold; a pneumothorax displaces it.
         solid: attenuation of everything else.
@@ -35,6 +36,7 @@ class Chest:
     board: Board
     case: Case
     marks: Landmarks
+    heart: Field
     belly: Field
     lungs: dict[str, Field]
     lung: Field
@@ -65,11 +67,12 @@ def draw_chest(case: Case, size: int) -> Chest:
     lungs = {side: board.fill(marks.lung(side)) for side in SIGN}
     lung = np.maximum(lungs["left"], lungs["right"])
     rim = inner_distance(lung)
-    depth = lung * np.sqrt(1 - (1 - np.minimum(rim / 0.12, 1)) ** 2)
+    heart = _heart_depth(board, marks)
+    depth = lung * (1 - np.float32(0.5) * heart) * np.sqrt(1 - (1 - np.minimum(rim / 0.12, 1)) ** 2)
     across = np.abs(board.x) / _wall(board, marks)
     belly = blur(board.fill(_under_diaphragms(marks)), 0.002)
     nothing = np.zeros_like(lung)
-    chest = Chest(board, case, marks, belly, lungs, lung, rim, depth, across, nothing, nothing.copy())
+    chest = Chest(board, case, marks, heart, belly, lungs, lung, rim, depth, across, nothing, nothing.copy())
     chest.solid = _trunk(chest) + _mediastinum(chest) + _skeleton(chest) - _airway(chest)
     chest.tissue = _parenchyma(chest)
     return chest
@@ -143,12 +146,13 @@ def _under_diaphragms(marks: Landmarks) -> Points:
 def _mediastinum(chest: Chest) -> Field:
     """Heart, great vessels, aorta and the soft tissue around the spine."""
     board, marks = chest.board, chest.marks
-    heart: Field = heart_depth(chest)
     column = blur(board.fill(_column(marks)), 0.004) * (0.25 + 0.75 * smooth(board.y, 0.0, 0.22))
     knob = board.ball(marks.midline + 0.042, 0.285, marks.knob * 1.15, marks.knob * 1.3)
     aorta = board.stroke([(aorta_line(chest), 0.05, 1.0)])
-    upper = np.maximum(column * 1.15, knob * 1.05)
-    soft: Field = np.maximum(upper, 1.5 * heart**0.75) + 0.18 * blur(aorta, 0.003) + 0.35 * np.minimum(upper, heart)
+    upper = np.maximum(column * 1.05, knob * 1.05)
+    soft: Field = (
+        np.maximum(upper, 1.55 * chest.heart**0.75) + 0.18 * blur(aorta, 0.003) + 0.35 * np.minimum(upper, chest.heart)
+    )
     hila = np.zeros_like(soft)
     for side, (x, y) in marks.hilum.items():
         hila += 0.45 * board.ball(x, y, 0.032, 0.055) + 0.35 * board.ball(
@@ -174,10 +178,10 @@ def aorta_line(chest: Chest) -> Points:
     )
 
 
-def heart_depth(chest: Chest) -> Field:
+def _heart_depth(board: Board, marks: Landmarks) -> Field:
     """Path length through the heart, 0..1."""
-    board, (x, y) = chest.board, chest.marks.heart_centre
-    outline = chest.marks.heart - (x, y)
+    x, y = marks.heart_centre
+    outline = marks.heart - (x, y)
     angles = np.arctan2(outline[:, 1], outline[:, 0])
     order = np.argsort(angles, kind="stable")
     dx, dy = board.x - np.float32(x), board.y - np.float32(y)
@@ -327,8 +331,8 @@ def _airway(chest: Chest) -> Field:
     trachea = [(x * 0.5, -0.2), (x * 0.7, 0.1), (x + 0.004, y - 0.07), (x, y)]
     right = [(x, y), (x - 0.035, y + 0.035), (x - 0.075, y + 0.085)]
     left = [(x, y), (x + 0.045, y + 0.028), (x + 0.095, y + 0.07)]
-    tubes = [(curve(trachea), 0.036, 1.0), (curve(right), 0.027, 0.62), (curve(left), 0.024, 0.58)]
-    return np.float32(0.5) * blur(chest.board.stroke(tubes), 0.004)
+    tubes = [(curve(trachea), 0.033, 1.0), (curve(right), 0.027, 0.62), (curve(left), 0.024, 0.58)]
+    return np.float32(0.44) * blur(chest.board.stroke(tubes), 0.004)
 
 
 def _parenchyma(chest: Chest) -> Field:

@@ -93,7 +93,7 @@ def place_landmarks(case: Case) -> Landmarks:
     low, big = power.get("low lung volumes", 0.0), power.get("cardiomegaly", 0.0)
     base = 0.675 + 0.04 * case.acquisition.inspiration - 0.19 * low + 0.06 * flat
     plain = {"right": base - 0.014 + 0.006 * own[0], "left": base + 0.014 + 0.008 * own[1]}
-    raised = {f.side: 0.035 + 0.13 * strength(f) for f in case.findings if f.name == "diaphragm elevation"}
+    raised = {f.side: 0.03 + 0.1 * strength(f) for f in case.findings if f.name == "diaphragm elevation"}
     midline = 0.014 * case.acquisition.rotation
     heart_centre = (midline + 0.045 + 0.022 * big, base - 0.11 + 0.02 * big)
     hilum = 0.395 - 0.05 * low
@@ -101,7 +101,10 @@ def place_landmarks(case: Case) -> Landmarks:
         midline=midline,
         dome={side: y - raised.get(side, 0.0) for side, y in plain.items()},
         plain_dome=plain,
-        sulcus={side: min(y + 0.135 - 0.075 * flat - 0.02 * low, 0.9) for side, y in plain.items()},
+        sulcus={
+            side: min(y + 0.135 - 0.075 * flat - 0.02 * low - 0.3 * raised.get(side, 0.0), 0.9)
+            for side, y in plain.items()
+        },
         width=1 + 0.05 * case.habitus.width,
         hilum={
             "right": (midline - 0.088 + 0.004 * own[2], hilum + 0.01),
@@ -126,4 +129,4 @@ def _heart(case: Case, big: float, low: float, flat: float) -> Points:
 
 def _mediastinum(case: Case) -> float:
     """Half the normal width of the upper mediastinum."""
-    return 0.05 + 0.005 * case.habitus.fat + 0.006 * (case.view == "AP")
+    return 0.055 + 0.005 * case.habitus.fat + 0.006 * (case.view == "AP")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.phantom.anatomy import LUNG, SOFT, Chest, heart_depth
+from pipeline.phantom.anatomy import LUNG, SOFT, Chest
 from pipeline.phantom.board import Field, Line, blur, curve, smooth
 from pipeline.phantom.landmarks import SIGN
 from pipeline.phantom.scene import Finding
@@ -125,8 +125,8 @@ def _infiltrate(chest: Chest, finding: Finding, s: float, rng: np.random.Generat
         x, y = _spot(chest, anatomy, side, rng)
         r = 0.09 + 0.06 * s
         shape = np.maximum(shape, chest.board.cloud(x, y, r, r * rng.uniform(0.9, 1.3), 0.3, rng) * chest.lungs[side])
-    streaks = chest.board.net(rng, 0.02, 0.5) + np.float32(0.8) * smooth(chest.board.texture(rng, 0.014), 0.6, 1.6)
-    _opacify(chest, shape * (0.35 + 0.65 * streaks), 0.06 + 0.33 * s)
+    streaks = chest.board.net(rng, 0.014, 0.7) + smooth(chest.board.texture(rng, 0.014), 0.3, 1.6)
+    _opacify(chest, shape * (0.5 + 0.5 * streaks), 0.07 + 0.34 * s)
     return shape > 0.35
 
 
@@ -187,8 +187,9 @@ def _fibrosis(chest: Chest, finding: Finding, s: float, rng: np.random.Generator
     for side in sides(finding):
         low = smooth(_down(chest, side), 0.5 - 0.3 * s, 1.0) if "base" in finding.anatomies[0] else 0.75
         region = np.maximum(region, low * smooth(chest.across, 0.2, 0.85) * chest.lungs[side])
-    mesh = np.maximum(chest.board.net(rng, 0.016, 0.4), chest.board.net(rng, 0.026, 0.3))
-    chest.tissue += np.float32(0.10 + 0.52 * s) * region * (mesh + 0.25) * chest.lung
+    mesh = np.maximum(chest.board.net(rng, 0.012, 0.6), chest.board.net(rng, 0.017, 0.5))
+    patchy = np.clip(0.8 + np.float32(0.4) * chest.board.texture(rng, 0.06), 0.1, 1.6)
+    chest.tissue += np.float32(0.10 + 0.42 * s) * region * patchy * (mesh + 0.2) * chest.lung
     return region > 0.35
 
 
@@ -300,7 +301,9 @@ def _effusion(chest: Chest, finding: Finding, s: float, rng: np.random.Generator
         climb = np.float32(0.035 + 0.06 * s) * (np.clip(chest.across, 0, 1) ** 5 - np.float32(0.35))
         surface = chest.board.y - np.float32(level) + climb + np.float32(0.003) * chest.board.texture(rng, 0.1)
         fluid = np.maximum(fluid, smooth(surface, -0.012, 0.014 + 0.02 * s) * chest.lungs[side])
-    chest.tissue = chest.tissue * (1 - fluid) + np.float32(SOFT - 0.15) * fluid * (0.45 + 0.55 * chest.depth)
+    chest.tissue = chest.tissue * (1 - fluid) + np.float32(SOFT - 0.15) * fluid * (0.4 + 0.6 * chest.depth) * (
+        1 - 0.5 * chest.heart
+    )
     return fluid > 0.5
 
 
@@ -366,7 +369,7 @@ def _hernia(chest: Chest, _finding: Finding, s: float, rng: np.random.Generator)
     shape = smooth(reach, 1.05, 0.92)
     air = smooth(reach, 0.9, 0.78) * smooth(chest.board.y, y + 0.1 * r, y + 0.1 * r - 0.006)
     rim = np.maximum(1 - np.abs(reach - 0.97) / np.float32(0.09), 0)
-    free = 1 - 0.6 * heart_depth(chest)
+    free = 1 - 0.6 * chest.heart
     chest.solid += np.float32(0.12 + 0.5 * s) * shape * free + np.float32(0.12 * s) * rim
     chest.solid -= np.float32(0.25 + 0.75 * s) * air
     return reach < 1.0

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.phantom.anatomy import Chest, aorta_line, clavicle, fracture_site, heart_depth, rib_heights, spine_line
+from pipeline.phantom.anatomy import Chest, aorta_line, clavicle, fracture_site, rib_heights, spine_line
 from pipeline.phantom.board import blur, curve, smooth
 from pipeline.phantom.landmarks import SIGN
 from pipeline.phantom.lesions import Mask, Painter, sides
@@ -27,7 +27,7 @@ def _diaphragm(chest: Chest, finding: Finding, _s: float, _rng: np.random.Genera
 
 def _cardiomegaly(chest: Chest, _finding: Finding, _s: float, _rng: np.random.Generator) -> Mask:
     """The heart."""
-    return (heart_depth(chest) > 0) & (chest.board.y < max(chest.marks.dome.values()) + 0.06)
+    return (chest.heart > 0) & (chest.board.y < max(chest.marks.dome.values()) + 0.06)
 
 
 def _aorta(chest: Chest, _finding: Finding, s: float, _rng: np.random.Generator) -> Mask:
@@ -82,7 +82,7 @@ def _wall_air(chest: Chest, finding: Finding, s: float, rng: np.random.Generator
         beside = chest.board.x * SIGN[side] > 0
         wall = smooth(chest.across, 1.0, 1.04) * smooth(chest.across, 1.3 + 0.12 * s, 1.12)
         region = np.maximum(region, wall * beside * smooth(chest.board.y, 0.12, 0.2) * smooth(chest.board.y, 0.8, 0.62))
-    streaks = np.maximum(chest.board.net(rng, 0.03, 0.45), smooth(chest.board.texture(rng, 0.025), 0.5, 1.2))
+    streaks = smooth(chest.board.texture(rng, 0.018) + chest.board.texture(rng, 0.05), -0.2, 1.4)
     chest.solid -= np.float32(0.12 + 0.6 * s) * region * streaks
     return region > 0.4
 

@@ -371,7 +371,7 @@ def _sample_acquisition(rng: np.random.Generator, view: str, bedside: bool) -> A
         shift=(float(rng.normal(0, 0.012)), float(rng.normal(0, 0.015))),
         exposure=float(np.clip(rng.normal(0.1 * portable, 0.35), -1, 1)),
         contrast=float(np.clip(rng.normal(1.0 - 0.06 * portable, 0.09), 0.75, 1.3)),
-        noise=float(rng.uniform(0.008, 0.02) * (1 + 0.4 * portable)),
+        noise=float(rng.uniform(0.006, 0.015) * (1 + 0.4 * portable)),
         scatter=float(np.clip(rng.normal(0.22 + 0.12 * portable, 0.06), 0.05, 0.5)),
         marker=str(rng.choice(("R", "L", ""), p=(0.45, 0.4, 0.15))),
         leads=int(rng.integers(2, 5)) if bedside and rng.random() < 0.7 else 0,
