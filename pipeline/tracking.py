@@ -62,6 +62,7 @@ class PublishedRun:
 
     key: str
     name: str
+    switches: str
     note: str
     date: date
     metrics: Mapping[str, float]
@@ -337,10 +338,17 @@ class _Store:
         found = self.all_runs("published_row", row.key)
         if found:
             return str(found[0].info.run_id)
-        tags = {"published": "true", "published_row": row.key, "mlflow.note.content": row.note}
+        tags = {
+            "published": "true",
+            "published_row": row.key,
+            "mlflow.note.content": row.note,
+            "switches": row.switches,
+        }
         noon = datetime(row.date.year, row.date.month, row.date.day, hour=12, tzinfo=UTC)
         day = int((noon.timestamp() - place) * 1000)
-        run = self.client.create_run(self.experiment, start_time=day, run_name=row.name, tags=tags)
+        run = self.client.create_run(
+            self.experiment, start_time=day, run_name=f"{row.name} {row.switches}".strip(), tags=tags
+        )
         self.client.set_terminated(run.info.run_id, end_time=day)
         return str(run.info.run_id)
 

@@ -27,9 +27,14 @@ RESULTS = {
 }
 PUBLISHED = [
     PublishedRun(
-        "p/A", "published: A", "note", date(2025, 1, 2), {"zero_shot.cxr14.auroc": 0.8, "retrieval.x.p1": 0.1}
+        "p/A",
+        "published: A",
+        "icl=false",
+        "note",
+        date(2025, 1, 2),
+        {"zero_shot.cxr14.auroc": 0.8, "retrieval.x.p1": 0.1},
     ),
-    PublishedRun("p/B", "published: B", "note", date(2025, 1, 2), {"retrieval.x.p1": 0.2}),
+    PublishedRun("p/B", "published: B", "", "note", date(2025, 1, 2), {"retrieval.x.p1": 0.2}),
 ]
 
 
@@ -137,7 +142,7 @@ def test_published_rows_are_logged_once_and_only_what_compares() -> None:
     tracking.log_published(PUBLISHED)
     published, _ = all_runs()
     assert len(all_runs()) == 2
-    assert (published.info.run_name, published.data.tags["published"]) == ("published: A", "true")
+    assert (published.info.run_name, published.data.tags["published"]) == ("published: A icl=false", "true")
     assert published.data.metrics == {"zero_shot.cxr14.auroc": 0.8}
     assert tracking.runs()["name"].to_list() == ["medslip"]
 

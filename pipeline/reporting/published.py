@@ -59,7 +59,10 @@ def _metrics(table: Mapping[str, Any], benchmarks: Mapping[str, list[float]]) ->
 
 def _row(paper: Mapping[str, Any], key: str, model: str, metrics: dict[str, float]) -> PublishedRun:
     note = f"Not a run of this project. Printed in: {paper['citation']} {paper['url']} ({paper['data']})"
-    return PublishedRun(f"{key}/{model}", f"published: {model} ({paper['name']})", note, paper["date"], metrics)
+    name, _, switches = model.partition(" ablation, ")
+    table = "ablation, " if switches else ""
+    full = f"published: {name} ({table}{paper['name']})"
+    return PublishedRun(f"{key}/{model}", full, switches, note, paper["date"], metrics)
 
 
 def _content() -> dict[str, Any]:

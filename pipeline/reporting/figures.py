@@ -1,0 +1,300 @@
+"""The figures of a report, each a function of plain results that returns an image.
+
+Colours are Okabe and Ito's, which people with any colour vision tell apart, and no figure relies on colour alone.
+Widths suit a telephone. Knows no files and no page; the same results give the same bytes.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib as mpl
+import matplotlib.style
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
+)  # fmt: skip
+GREY = "#767676"
+WIDTH = 4.8  # inches
+SEVERITIES = ("subtle", "mild", "moderate", "severe")
+_EXTRACTION_BARS = (("precision", "precision", None), ("recall", "recall", "///"), ("f1", "F1", "..."))
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "cxr",
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY]),
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """An encoded figure."""
+
+    content: bytes
+    kind: Literal["svg", "png"]
+
+
+def loss_curves(curves: pl.DataFrame) -> Image:
+    """Training and validation loss by epoch; the columns are those of reports/pretrain/curves.csv."""
+    figure, axes = _new(2.7)
+    axes.plot(curves["epoch"], curves["loss"], marker="o", markersize=3, label="training")
+    axes.plot(curves["epoch"], curves["validation_loss"], marker="s", markersize=3, linestyle="--", label="validation")
+    axes.set(xlabel="epoch", ylabel="total loss", title="Loss")
+    axes.legend()
+    return _svg(figure)
+
+
+def auroc_curves(curves: pl.DataFrame) -> Image:
+    """Validation AUROC of the two streams' own queries by epoch."""
+    figure, axes = _new(2.7)
+    for stream, marker, style in (("pathology", "o", "-"), ("anatomy", "s", "--")):
+        column = f"validation_auroc_{stream}"
+        if column in curves.columns:
+            axes.plot(curves["epoch"], curves[column], marker=marker, markersize=3, linestyle=style, label=stream)
+    axes.set(xlabel="epoch", ylabel="macro AUROC", title="Validation AUROC of the queries")
+    axes.legend()
+    return _svg(figure)
+
+
+def roc(scores: pl.DataFrame, title: str) -> Image:
+    """ROC curves of the test images: one thin line per finding, the mean of all in bold.
+
+    Args:
+        scores: `schemas.SCORES` of one benchmark's test images.
+        title: of the figure.
+    """
+    figure, axes = _new(3.9)
+    grid = np.linspace(0, 1, 201)
+    curves = []
+    for name, labels, values in _scored(scores):
+        false, true, _ = roc_curve(labels, values)
+        curves.append((name, np.interp(grid, false, true)))  # [201]
+    _thin_and_mean(axes, grid, curves, GREY)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="chance")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", title=title, aspect="equal")
+    axes.legend(loc="lower right")
+    return _svg(figure)
+
+
+def precision_recall(scores: pl.DataFrame, title: str) -> Image:
+    """Precision-recall curves of the test images, as in `roc`; the dotted line is the mean prevalence."""
+    figure, axes = _new(3.9)
+    grid = np.linspace(0, 1, 201)
+    curves, prevalences = [], []
+    for name, labels, values in _scored(scores):
+        precision, recall, _ = precision_recall_curve(labels, values)
+        curves.append((name, np.interp(grid, recall[::-1], precision[::-1])))  # [201]
+        prevalences.append(labels.mean())
+    _thin_and_mean(axes, grid, curves, GREY)
+    axes.axhline(float(np.mean(prevalences)), color=GREY, linestyle=":", linewidth=1, label="prevalence")
+    axes.set(xlabel="recall", ylabel="precision", title=title, ylim=(0, 1.02), aspect="equal")
+    axes.legend(loc="best")
+    return _svg(figure)
+
+
+def auroc_bars(per_class: Mapping[str, Mapping[str, Any]], title: str) -> Image:
+    """AUROC of each finding with its 95 % interval, highest first.
+
+    Args:
+        per_class: finding -> auroc, auroc_interval [low, high], positives.
+        title: of the figure.
+    """
+    rows = sorted(per_class.items(), key=lambda item: (item[1]["auroc"], item[0]))
+    figure, axes = _new(1.1 + 0.27 * len(rows))
+    values = np.array([row["auroc"] for _, row in rows])
+    labels = [f"{name} ({row['positives']})" for name, row in rows]
+    axes.barh(labels, values, color=BLUE, height=0.7, xerr=_errors(values, [row["auroc_interval"] for _, row in rows]),
+              error_kw={"ecolor": "black", "capsize": 2, "linewidth": 1})  # fmt: skip
+    _chance_line(axes)
+    axes.set(xlabel="AUROC (positive test images in brackets)", title=title, xlim=(0, 1))
+    axes.grid(axis="y", visible=False)
+    return _svg(figure)
+
+
+def severity_points(by_severity: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Image:
+    """AUROC of each benchmark's positives of one severity against all negatives, with 95 % intervals.
+
+    Args:
+        by_severity: benchmark -> severity -> auroc, auroc_interval; a severity may be missing.
+    """
+    figure, axes = _new(3.2)
+    count = len(by_severity)
+    for place, (benchmark, rows) in enumerate(by_severity.items()):
+        found = [name for name in SEVERITIES if rows.get(name, {}).get("auroc") is not None]
+        values = np.array([rows[name]["auroc"] for name in found])
+        where = np.array([SEVERITIES.index(name) for name in found]) + 0.15 * (place - (count - 1) / 2)
+        errors = _errors(values, [rows[name]["auroc_interval"] for name in found])
+        marker = _MARKERS[place % len(_MARKERS)]
+        axes.errorbar(where, values, errors, marker=marker, linestyle="", capsize=2, label=benchmark)
+    axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
+    axes.set_xticks(range(len(SEVERITIES)), SEVERITIES)
+    axes.set(ylabel="macro AUROC", title="By severity of the finding", ylim=(0.3, 1.02))
+    axes.legend(loc="lower right", ncols=2)
+    return _svg(figure)
+
+
+def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]]) -> Image:
+    """How often a finding is there that was scored p: on the diagonal when the scores are probabilities.
+
+    Args:
+        bins: benchmark -> rows of confidence (mean score) and frequency (share of positives), both in [0, 1].
+    """
+    figure, axes = _new(3.9)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="perfect")
+    for place, (benchmark, rows) in enumerate(bins.items()):
+        marker = _MARKERS[place % len(_MARKERS)]
+        points = [[row["confidence"] for row in rows], [row["frequency"] for row in rows]]
+        axes.plot(*points, marker=marker, markersize=4, label=benchmark)
+    axes.set(
+        xlabel="mean score", ylabel="share of positives", title="Reliability", xlim=(0, 1), ylim=(0, 1), aspect="equal"
+    )
+    axes.legend(loc="upper left")
+    return _svg(figure)
+
+
+def grounding_bars(results: Mapping[str, Any], title: str) -> Image:
+    """Pointing game, IoU and Dice with 95 % intervals, beside what chance gives."""
+    figure, axes = _new(2.2)
+    names = {"pointing_game": "pointing game", "iou": "IoU", "dice": "Dice"}
+    rows = np.arange(len(names))[::-1]
+    values = np.array([results[name] for name in names])
+    errors = _errors(values, [results["intervals"][name] for name in names])
+    axes.barh(rows + 0.2, values, 0.38, color=BLUE, label="this run", xerr=errors,
+              error_kw={"ecolor": "black", "capsize": 2, "linewidth": 1})  # fmt: skip
+    chance = [results["chance"][name] for name in names]
+    axes.barh(rows - 0.2, chance, 0.38, color="white", edgecolor=GREY, hatch="///", label="chance")
+    axes.set_yticks(rows, list(names.values()))
+    axes.set(title=title, xlim=(0, 1))
+    axes.grid(axis="y", visible=False)
+    axes.legend(loc="lower right")
+    return _svg(figure)
+
+
+def heat_map(film: NDArray[np.uint8], heat: NDArray[np.float32], boxes: NDArray[np.float64]) -> Image:
+    """A film with its boxes, and the same under the model's heat map.
+
+    Args:
+        film: [S, S].
+        heat: [g, g], not negative; shown as shares of its maximum.
+        boxes: [boxes, 4] of x, y, width, height in pixels of the film.
+    """
+    size = film.shape[0]
+    with _style():
+        figure = Figure(figsize=(3.6, 1.8), dpi=120)
+    for place in range(2):
+        axes = figure.add_axes((place / 2, 0, 0.495, 1))
+        axes.set_axis_off()
+        axes.imshow(film, cmap="gray", vmin=0, vmax=255, extent=(0, size, size, 0))
+        for x, y, width, height in boxes:
+            axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=SKY, linewidth=1.4))
+    share = heat / max(float(heat.max()), np.finfo(np.float32).tiny)
+    figure.axes[1].imshow(
+        share, cmap="inferno", vmin=0, vmax=1, alpha=0.55, extent=(0, size, size, 0), interpolation="bilinear"
+    )
+    return _png(figure)
+
+
+def streams(points: pl.DataFrame) -> Image:
+    """t-SNE of the queried embeddings of both streams (`schemas.POINTS`)."""
+    figure, axes = _new(3.9)
+    for stream, colour, marker in (("pathology", BLUE, "o"), ("anatomy", ORANGE, "^")):
+        shown = points.filter(pl.col("stream") == stream)
+        axes.scatter(shown["x"], shown["y"], s=9, c=colour, marker=marker, alpha=0.6, linewidths=0, label=stream)
+    axes.set(title="t-SNE of both streams", xticks=[], yticks=[])
+    axes.legend(markerscale=2)
+    return _svg(figure)
+
+
+def extraction_bars(scores: Mapping[str, Mapping[str, float]]) -> Image:
+    """Precision, recall and F1 of the extracted triplets.
+
+    Args:
+        scores: what was compared -> precision, recall, f1.
+    """
+    figure, axes = _new(1.0 + 0.62 * len(scores))
+    rows = np.arange(len(scores))[::-1]
+    for place, (name, hatch) in enumerate((("precision", None), ("recall", "///"), ("f1", "..."))):
+        values = [row[name] for row in scores.values()]
+        bars = axes.barh(
+            rows + 0.26 * (1 - place), values, 0.24, hatch=hatch, edgecolor="white", label=name.replace("f1", "F1")
+        )
+        axes.bar_label(bars, fmt="%.2f", padding=2, fontsize=7)
+    axes.set_yticks(rows, list(scores))
+    axes.set(title="Extracted triplets against the truth", xlim=(0, 1.1))
+    axes.grid(axis="y", visible=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=3)
+    return _svg(figure)
+
+
+def _style() -> AbstractContextManager[None]:
+    """This module's style alone, whatever the user's matplotlibrc says."""
+    return mpl.style.context(("default", _STYLE))
+
+
+def _new(height: float) -> tuple[Figure, Axes]:
+    with _style():
+        figure = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
+        return figure, figure.add_subplot()
+
+
+def _svg(figure: Figure) -> Image:
+    """Encode without date and maker, the ids of its elements drawn from a fixed salt."""
+    buffer = io.BytesIO()
+    with _style():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return Image(buffer.getvalue(), "svg")
+
+
+def _png(figure: Figure) -> Image:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return Image(buffer.getvalue(), "png")
+
+
+def _scored(scores: pl.DataFrame) -> list[tuple[str, NDArray[np.int8], NDArray[np.float32]]]:
+    """Finding, labels and scores of every finding with both positive and negative images."""
+    groups = scores.filter(pl.col("label") >= 0).group_by("finding", maintain_order=True)
+    found = [(str(name), rows["label"].to_numpy(), rows["score"].to_numpy()) for (name,), rows in groups]
+    return [(name, labels, values) for name, labels, values in found if 0 < labels.sum() < len(labels)]
+
+
+def _thin_and_mean(
+    axes: Axes, grid: NDArray[np.float64], curves: Sequence[tuple[str, NDArray[np.float64]]], colour: str
+) -> None:
+    """One thin line per finding and the mean in bold; a single finding is bold itself."""
+    if len(curves) > 1:
+        for number, (_, curve) in enumerate(curves):
+            label = f"each of {len(curves)} findings" if number == 0 else None
+            axes.plot(grid, curve, color=colour, linewidth=0.7, alpha=0.7, label=label)
+    mean = np.mean([curve for _, curve in curves], axis=0)
+    axes.plot(grid, mean, color=BLUE, linewidth=2.4, label="mean" if len(curves) > 1 else curves[0][0])
+
+
+def _errors(values: NDArray[np.float64], intervals: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Distances of interval ends from values, as matplotlib wants them: [2, n]."""
+    low, high = np.array(intervals, dtype=float).reshape(-1, 2).T
+    return np.stack([np.maximum(values - low, 0), np.maximum(high - values, 0)])
+
+
+def _chance_line(axes: Axes) -> None:
+    axes.axvline(0.5, color=VERMILION, linestyle="--", linewidth=1)
