@@ -84,7 +84,7 @@ class Attachment:
         ]
 
     def _nodes(self, mentions: Sequence[Mention]) -> list[_Node]:
-        places = {above for mention in mentions for place in mention.meaning.places for above in self._within[place]}
+        places = {place for mention in mentions for place in mention.meaning.places}
         reader = _Reader()
         for index, mention in enumerate(mentions):
             meaning = mention.meaning
@@ -99,11 +99,10 @@ class Attachment:
         """Settle what a finding is called and which of its own places it has."""
         for place in node.owned if node.meaning.described else ():
             for name in place.meaning.places:
-                for above in self._within[name]:
-                    if above in node.meaning.described:
-                        node.finding = node.meaning.described[above]
-                        node.anatomies = self._lexicon.sided(name, place.side or node.side)
-                        return
+                if name in node.meaning.described:
+                    node.finding = node.meaning.described[name]
+                    node.anatomies = self._lexicon.sided(name, place.side or node.side)
+                    return
         node.finding = node.meaning.finding
         if node.finding is not None:
             node.anatomies = self._own(node, node.finding)

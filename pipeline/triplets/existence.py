@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from pipeline.triplets.vocabulary import Cue, Mention
 
 PRESENT, ABSENT, UNCERTAIN = "present", "absent", "uncertain"
+_DIFFERENTIAL = "differential"  # uncertain, to the end of the sentence
 _CLAUSE, _SENTENCE = "clause", "sentence"  # nothing is said of this image, up to the next comma or to the end
+
+_STATUS = {scope: scope for scope in (PRESENT, ABSENT, UNCERTAIN)} | {_DIFFERENTIAL: UNCERTAIN}
 
 _NEGATION, _UNCERTAINTY, _INDICATION = int(Cue.NEGATION), int(Cue.UNCERTAINTY), int(Cue.INDICATION)
 _BREAK, _AND, _OR, _COMMA, _WITH, _VERB = map(int, (Cue.BREAK, Cue.AND, Cue.OR, Cue.COMMA, Cue.WITH, Cue.VERB))
-_HYPOTHETICAL, _OPENING, _AFFIRMING = int(Cue.HYPOTHETICAL), int(Cue.OPENING), int(Cue.AFFIRMING)
+_DIFFERENTIAL_CUE, _HYPOTHETICAL = int(Cue.DIFFERENTIAL), int(Cue.HYPOTHETICAL)
+_OPENING, _AFFIRMING = int(Cue.OPENING), int(Cue.AFFIRMING)
 _NEGATION_AFTER, _RESOLVED, _ALTERNATIVE = int(Cue.NEGATION_AFTER), int(Cue.RESOLVED), int(Cue.ALTERNATIVE)
-_SCOPES = int(Cue.NEGATION | Cue.UNCERTAINTY | Cue.HYPOTHETICAL | Cue.HISTORY | Cue.COMPARISON)
+_SCOPES = int(Cue.NEGATION | Cue.UNCERTAINTY | Cue.DIFFERENTIAL | Cue.HYPOTHETICAL | Cue.HISTORY | Cue.COMPARISON)
 _LOOK_BACK = int(Cue.NEGATION_AFTER | Cue.UNCERTAINTY_AFTER | Cue.RESOLVED | Cue.ALTERNATIVE)
 _SEPARATORS = _COMMA | _AND | _WITH
 _LISTS = _COMMA | _AND | _OR
@@ -37,7 +41,7 @@ class _Scopes:
 
     def read(self) -> list[str | None]:
         for index, cue in enumerate(self._cues):
-            self._status.append(None if self._scope in (_CLAUSE, _SENTENCE) else self._scope)
+            self._status.append(_STATUS.get(self._scope))
             if cue & _INDICATION:
                 return [None] * len(self._cues)
             if cue:
@@ -49,9 +53,7 @@ class _Scopes:
             self._open(index, cue)
         elif self._scope != PRESENT and self._closes(index, cue):
             self._scope = PRESENT
-        elif cue & _OR and self._scope == PRESENT and self._between_findings(index):
-            self._look_back_once(index)
-        elif cue & _LOOK_BACK:
+        if cue & _LOOK_BACK:
             self._look_back(index, cue)
 
     def _open(self, index: int, cue: int) -> None:
@@ -62,6 +64,8 @@ class _Scopes:
             self._scope, self._opened = PRESENT if twice else ABSENT, index
         elif cue & _UNCERTAINTY:
             self._scope = ABSENT if self._scope == ABSENT else UNCERTAIN  # "no opacity to suggest pneumonia"
+        elif cue & _DIFFERENTIAL_CUE:
+            self._scope = _DIFFERENTIAL
         else:
             self._scope = _SENTENCE if cue & _HYPOTHETICAL else _CLAUSE
 
@@ -75,7 +79,7 @@ class _Scopes:
 
     def _ends(self, index: int, cue: int) -> bool:
         """Whether a comma, "and" or "with" ends the open scope: it does not inside a list."""
-        if self._scope == _SENTENCE or index + 1 == len(self._cues):
+        if self._scope in (_SENTENCE, _DIFFERENTIAL) or index + 1 == len(self._cues):
             return False
         if self._scope == _CLAUSE:
             return not cue & _AND
@@ -112,19 +116,8 @@ class _Scopes:
         meaning = self._meanings[index]
         return meaning.finding is not None or bool(meaning.described)
 
-    def _between_findings(self, index: int) -> bool:
-        """Whether "or" joins two findings directly: "atelectasis or a small infiltrate"."""
-        if index == 0 or not self._is_finding(index - 1):
-            return False
-        for following in range(index + 1, len(self._cues)):
-            if self._is_finding(following):
-                return True
-            if self._cues[following] & ~_AFFIRMING:
-                return False
-        return False
-
     def _look_back_once(self, index: int) -> None:
-        """Two findings in place of each other ("or", "versus") are both uncertain."""
+        """Findings said in place of each other ("atelectasis versus pneumonia") are both uncertain."""
         self._mark_before(index, UNCERTAIN, only_one=True)
         if self._scope == PRESENT:
             self._scope = UNCERTAIN

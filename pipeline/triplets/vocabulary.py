@@ -19,6 +19,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 from spacy.attrs import IDX, LENGTH, LOWER
 from spacy.tokenizer import Tokenizer
+from spacy.util import compile_infix_regex
 
 from pipeline.errors import ParamsError
 from pipeline.triplets.lexicon import SIDES, Lexicon
@@ -29,6 +30,7 @@ _CUES_FILE = Path(__file__).with_name("cues.yaml")
 _STOPS = (".", "!", "\N{FULLWIDTH FULL STOP}", "\N{IDEOGRAPHIC FULL STOP}")
 # Hyphens inside words and the stops of abbreviations would split phrases; one character gives one, so spans stay true.
 _JOINTS = re.compile(r"(?<=[A-Za-z])[-\u2010-\u2013](?=[A-Za-z0-9])|(?<=\bvs)\.|(?<=\b[Dd]r)\.", re.IGNORECASE)
+_STOPS_INSIDE = (r"(?<=[A-Za-z])\.(?=[A-Za-z0-9])", r"(?<=[0-9])\.(?=[A-Za-z])")  # "effusion.No", "1.There"
 _CONTROLS = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, 0x200B, 0xFEFF), " ")
 _CORRECTABLE = re.compile(r"[a-z]{6,}")
 
@@ -42,6 +44,7 @@ class Cue(IntFlag):
     RESOLVED = auto()
     UNCERTAINTY = auto()
     UNCERTAINTY_AFTER = auto()
+    DIFFERENTIAL = auto()
     ALTERNATIVE = auto()
     HYPOTHETICAL = auto()
     INDICATION = auto()
@@ -98,6 +101,9 @@ class Vocabulary:
         assert isinstance(tokenizer, Tokenizer)
         self._tokenizer = tokenizer
         self._tokenizer.rules = {}  # its English exceptions ("Id", "Nov.") split and keep words we want plain
+        tokenizer.infix_finditer = compile_infix_regex(
+            [*(spacy.blank("en").Defaults.infixes or ()), *_STOPS_INSIDE]
+        ).finditer
         self._ids: dict[str, int] = dict.fromkeys(_STOPS, STOP)
         self._trie: dict[int, Any] = {}
         self._seen: dict[int, int] = {}  # spaCy's hash of a lower-case word -> our id
@@ -156,7 +162,9 @@ class Vocabulary:
     def _learn(self, key: int) -> int:
         """The id of a word met for the first time, corrected when it is nearly a word of the lexicon."""
         word = self._tokenizer.vocab.strings[key]
-        if word.isspace():
+        if not word.strip("."):
+            known = STOP
+        elif word.isspace():
             known = STOP if word.count("\n") > 1 else _SPACE
         elif word in self._ids:
             known = self._ids[word]
