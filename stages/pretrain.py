@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 from safetensors.torch import load_file
 
