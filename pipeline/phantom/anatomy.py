@@ -70,7 +70,7 @@ def draw_chest(case: Case, size: int) -> Chest:
     heart = _heart_depth(board, marks)
     depth = lung * (1 - np.float32(0.5) * heart) * np.sqrt(1 - (1 - np.minimum(rim / 0.12, 1)) ** 2)
     across = np.abs(board.x) / _wall(board, marks)
-    belly = blur(board.fill(_under_diaphragms(marks)), 0.002)
+    belly = board.fill(_under_diaphragms(marks))
     nothing = np.zeros_like(lung)
     chest = Chest(board, case, marks, heart, belly, lungs, lung, rim, depth, across, nothing, nothing.copy())
     chest.solid = _trunk(chest) + _mediastinum(chest) + _skeleton(chest) - _airway(chest)
@@ -150,9 +150,7 @@ def _mediastinum(chest: Chest) -> Field:
     knob = board.ball(marks.midline + 0.042, 0.285, marks.knob * 1.15, marks.knob * 1.3)
     aorta = board.stroke([(aorta_line(chest), 0.05, 1.0)])
     upper = np.maximum(column * 1.05, knob * 1.05)
-    soft: Field = (
-        np.maximum(upper, 1.55 * chest.heart**0.75) + 0.18 * blur(aorta, 0.003) + 0.35 * np.minimum(upper, chest.heart)
-    )
+    soft: Field = np.maximum(upper, 1.55 * chest.heart**0.75) + 0.18 * aorta + 0.35 * np.minimum(upper, chest.heart)
     hila = np.zeros_like(soft)
     for side, (x, y) in marks.hilum.items():
         hila += 0.45 * board.ball(x, y, 0.032, 0.055) + 0.35 * board.ball(
@@ -199,7 +197,7 @@ def spine_line(chest: Chest) -> Field:
 
 def _skeleton(chest: Chest) -> Field:
     wide = 0.85 if chest.case.age > 75 else 1.0  # bones fade with age
-    return np.float32(wide) * (_spine(chest) + _ribs(chest) + _shoulders(chest) + _clavicles(chest))
+    return np.float32(wide) * (_spine(chest) + _ribs(chest) + blur(_shoulders(chest) + _clavicles(chest), 0.002))
 
 
 def _spine(chest: Chest) -> Field:
@@ -293,7 +291,7 @@ def _clavicles(chest: Chest) -> Field:
     if broken is not None and "clavicle" in broken.anatomies[0]:
         lines = _break_clavicle(lines, broken)
     heads = [(clavicle(chest, side)[:5], 0.032, 0.8) for side in SIGN]
-    return np.float32(0.34) * blur(chest.board.stroke(lines + heads), 0.002)
+    return np.float32(0.34) * chest.board.stroke(lines + heads)
 
 
 def _break_clavicle(lines: list[Line], finding: Finding) -> list[Line]:
@@ -312,17 +310,17 @@ def _shoulders(chest: Chest) -> Field:
     """Scapulae and humeral heads; on an AP film the scapulae overlie the lungs."""
     board = chest.board
     inward = 0.055 if chest.case.view == "AP" else 0.0
-    bone = np.zeros_like(chest.solid)
+    blades: list[Points] = []
+    lines: list[Line] = []
     for sign in SIGN.values():
         medial = [(0.37 - inward, 0.115), (0.352 - inward, 0.17), (0.362 - inward, 0.3), (0.383 - inward, 0.41)]
         lateral = [(0.395 - inward, 0.41), (0.428 - inward / 2, 0.27), (0.435, 0.17), (0.43, 0.13)]
-        blade = curve([(sign * x, y) for x, y in medial + lateral], closed=True)
+        blades.append(curve([(sign * x, y) for x, y in medial + lateral], closed=True))
         spine = curve([(sign * (0.35 - inward), 0.17), (sign * 0.41, 0.12), (sign * 0.47, 0.085)])
-        bone += 0.09 * board.fill(blade)
-        bone += 0.13 * board.stroke([(blade, 0.006, 0.9), (spine, 0.018, 1.0)])
         shaft = curve([(sign * 0.462, 0.15), (sign * 0.51, 0.3), (sign * 0.56, 0.5)])
-        bone += 0.3 * np.maximum(board.ball(sign * 0.455, 0.125, 0.044), board.stroke([(shaft, 0.045, 0.8)]))
-    return blur(bone, 0.002)
+        lines += [(blades[-1], 0.006, 0.4), (spine, 0.018, 0.45), (shaft, 0.045, 0.8)]
+    heads = np.maximum(board.ball(-0.455, 0.125, 0.044), board.ball(0.455, 0.125, 0.044))
+    return 0.09 * board.fill(*blades) + 0.3 * np.maximum(heads, board.stroke(lines))
 
 
 def _airway(chest: Chest) -> Field:

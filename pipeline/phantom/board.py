@@ -42,10 +42,11 @@ class Board:
         self.x: Field = back[0, 0] * u + back[0, 1] * v
         self.y: Field = back[1, 0] * u + back[1, 1] * v + np.float32(0.5)
 
-    def fill(self, outline: Points) -> Field:
-        """Coverage 0..1 of a polygon."""
+    def fill(self, *outlines: Points) -> Field:
+        """Coverage 0..1 of polygons."""
         canvas = self._canvas()
-        ImageDraw.Draw(canvas).polygon(self._pixels(outline), fill=255)
+        for outline in outlines:
+            ImageDraw.Draw(canvas).polygon(self._pixels(outline), fill=255)
         return self._read(canvas)
 
     def stroke(self, lines: Iterable[Line]) -> Field:
@@ -138,8 +139,13 @@ def _grid(size: int) -> tuple[Field, Field]:
 
 def smooth(field: Field, low: float, high: float) -> Field:
     """0 below `low`, 1 above `high`, and a smooth step between."""
-    t: Field = np.clip((field - np.float32(low)) / np.float32(high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    t: Field = (field - np.float32(low)) * np.float32(1 / (high - low))
+    np.clip(t, 0, 1, out=t)
+    square = t * t
+    t *= -2
+    t += 3
+    square *= t
+    return square
 
 
 def resize(field: Field, size: int) -> Field:
