@@ -258,7 +258,8 @@ def flat_metrics(results: Mapping[str, Any], prefix: str) -> dict[str, float]:
     headline = _headline(results)
     flat = dict(results)
     for group in ("per_class", "by_severity"):
-        flat |= {f"{headline}/{name}": row.get(headline) for name, row in results.get(group, {}).items()}
+        rows = results.get(group, {})
+        flat |= {f"{headline}/{name}": row.get("macro", row.get(headline)) for name, row in rows.items()}
     flat |= {f"chance/{name}": value for name, value in results.get("chance", {}).items()}
     return {f"{prefix}.{name}": round(float(value), 4) for name, value in flat.items() if _is_number(value)}
 

@@ -21,7 +21,7 @@ RESULTS = {
     "auroc": 0.81234567,
     "f1": 0.5,
     "per_class": {"pleural effusion": {"auroc": 0.9, "positives": 12}},
-    "by_severity": {"subtle": {"auroc": 0.7}},
+    "by_severity": {"subtle": {"macro": 0.7, "pleural effusion": 0.71}},
     "intervals": {"auroc": [0.78, 0.84]},
     "counts": {"test": 300},
 }

@@ -14,6 +14,7 @@ import matplotlib as mpl
 import matplotlib.style
 import numpy as np
 import polars as pl
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -36,7 +37,7 @@ _STYLE: dict[Any, Any] = {
     "axes.titlesize": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY]),
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY]),
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#dddddd",
@@ -131,19 +132,19 @@ def auroc_bars(per_class: Mapping[str, Mapping[str, Any]], title: str) -> Image:
     return _svg(figure)
 
 
-def severity_points(by_severity: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Image:
+def severity_points(severities: Mapping[str, Mapping[str, tuple[float, Sequence[float] | None]]]) -> Image:
     """AUROC of each benchmark's positives of one severity against all negatives, with 95 % intervals.
 
     Args:
-        by_severity: benchmark -> severity -> auroc, auroc_interval; a severity may be missing.
+        severities: benchmark -> severity -> macro AUROC and its interval; a severity may be missing.
     """
     figure, axes = _new(3.2)
-    count = len(by_severity)
-    for place, (benchmark, rows) in enumerate(by_severity.items()):
-        found = [name for name in SEVERITIES if rows.get(name, {}).get("auroc") is not None]
-        values = np.array([rows[name]["auroc"] for name in found])
+    count = len(severities)
+    for place, (benchmark, rows) in enumerate(severities.items()):
+        found = [name for name in SEVERITIES if name in rows]
+        values = np.array([rows[name][0] for name in found])
         where = np.array([SEVERITIES.index(name) for name in found]) + 0.15 * (place - (count - 1) / 2)
-        errors = _errors(values, [rows[name]["auroc_interval"] for name in found])
+        errors = _errors(values, [rows[name][1] for name in found])
         marker = _MARKERS[place % len(_MARKERS)]
         axes.errorbar(where, values, errors, marker=marker, linestyle="", capsize=2, label=benchmark)
     axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
@@ -207,10 +208,8 @@ def heat_map(film: NDArray[np.uint8], heat: NDArray[np.float32], boxes: NDArray[
         axes.imshow(film, cmap="gray", vmin=0, vmax=255, extent=(0, size, size, 0))
         for x, y, width, height in boxes:
             axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=SKY, linewidth=1.4))
-    share = heat / max(float(heat.max()), np.finfo(np.float32).tiny)
-    figure.axes[1].imshow(
-        share, cmap="inferno", vmin=0, vmax=1, alpha=0.55, extent=(0, size, size, 0), interpolation="bilinear"
-    )
+    extent, top = (0, size, size, 0), float(heat.max())
+    figure.axes[1].imshow(heat, cmap="inferno", vmin=0, vmax=top, alpha=0.55, extent=extent, interpolation="bilinear")
     return _png(figure)
 
 
@@ -290,9 +289,10 @@ def _thin_and_mean(
     axes.plot(grid, mean, color=BLUE, linewidth=2.4, label="mean" if len(curves) > 1 else curves[0][0])
 
 
-def _errors(values: NDArray[np.float64], intervals: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    """Distances of interval ends from values, as matplotlib wants them: [2, n]."""
-    low, high = np.array(intervals, dtype=float).reshape(-1, 2).T
+def _errors(values: NDArray[np.float64], intervals: Sequence[Sequence[float] | None]) -> NDArray[np.float64]:
+    """Distances of interval ends from values, as matplotlib wants them: [2, n]; 0 where there is no interval."""
+    pairs = [interval or (value, value) for value, interval in zip(values, intervals, strict=True)]
+    low, high = np.array(pairs, dtype=float).reshape(-1, 2).T
     return np.stack([np.maximum(values - low, 0), np.maximum(high - values, 0)])
 
 

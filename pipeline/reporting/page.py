@@ -1,0 +1,66 @@
+"""Writes the report: one self-contained HTML page, the same in Markdown, and the figures as files.
+
+The page fetches nothing: its style and figures are inside it, and it runs no script.
+"""
+
+from base64 import b64encode
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import BaseLoader, Environment, StrictUndefined
+
+from pipeline.reporting.compare import figure
+from pipeline.reporting.figures import Image
+from pipeline.reporting.results import ReportInputs, load_outcome
+from pipeline.reporting.story import Story, tell
+
+MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
+
+
+def write_report(inputs: ReportInputs, out: Path) -> list[Path]:
+    """Write index.html, report.md and figures/ into a folder; the same inputs give the same bytes.
+
+    Returns:
+        The files: the page, the Markdown, then the figures.
+
+    Raises:
+        TableError: an input is not what its stage writes.
+    """
+    story = tell(inputs, load_outcome(inputs.reports))
+    figure_folder = out / "figures"
+    figure_folder.mkdir(parents=True, exist_ok=True)
+    for old in figure_folder.iterdir():
+        old.unlink()
+    pages = {out / "index.html": html(story), out / "report.md": markdown(story)}
+    for path, text in pages.items():
+        path.write_text(text)
+    drawn = {figure_folder / picture.file: picture.image for part in story.sections for picture in part.pictures}
+    for path, image in drawn.items():
+        path.write_bytes(image.content)
+    return [*pages, *drawn]
+
+
+def html(story: Story) -> str:
+    """The page."""
+    return _render("page.html.jinja", story, escape=True)
+
+
+def markdown(story: Story) -> str:
+    """The report in Markdown, with figures from figures/ beside it."""
+    return _render("page.md.jinja", story, escape=False)
+
+
+def _render(template: str, story: Story, escape: bool) -> str:
+    environment = Environment(
+        loader=BaseLoader(), autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals |= {"style": _resource("page.css"), "data_uri": _data_uri, "figure": figure}
+    return environment.from_string(_resource(template)).render(story=story)
+
+
+def _resource(name: str) -> str:
+    return (files("pipeline.reporting") / name).read_text()
+
+
+def _data_uri(image: Image) -> str:
+    return f"data:{MEDIA[image.kind]};base64,{b64encode(image.content).decode()}"

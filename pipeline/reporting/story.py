@@ -1,0 +1,191 @@
+"""What a report says: the answer first, then tables and figures, each with one sentence on what to see.
+
+Turns results into text and pictures once, for the HTML page and the Markdown alike. Quotes no report of a patient.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.reporting.compare import Comparison, Row, comparison, figure
+from pipeline.reporting.pictures import (
+    Picture,
+    extraction_scores,
+    full_name,
+    grounding_pictures,
+    source_pictures,
+    training_pictures,
+    zero_shot_pictures,
+)
+from pipeline.reporting.published import MAIN_MODELS, Paper, papers, published_rows
+from pipeline.reporting.results import Outcome, ReportInputs, Results
+
+METHODS = {"medslip": "MeDSLIP", "medfilip": "MedFILIP"}
+FEW_TRAINING_IMAGES, FEW_TEST_IMAGES = 1000, 100
+
+
+@dataclass(frozen=True)
+class Section:
+    """A headed part of the report."""
+
+    title: str
+    text: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that a report says."""
+
+    title: str
+    answer: str
+    findings: tuple[str, ...]  # one sentence per evaluation
+    cautions: tuple[str, ...]
+    table: tuple[tuple[str, ...], ...]  # the first row is the head
+    comparison: Comparison
+    papers: tuple[Paper, ...]
+    sections: tuple[Section, ...]
+    missing: tuple[str, ...]
+
+
+def tell(inputs: ReportInputs, outcome: Outcome) -> Story:
+    """Put the results of a run into words and pictures."""
+    method = METHODS[inputs.params["method"]]
+    own = Row(f"this run ({method})", "", False, outcome.metrics())
+    pages = [section for section in _sections(inputs, outcome) if section.pictures]
+    return Story(
+        title=f"{method} on {_data(inputs)}",
+        answer=_answer(inputs, outcome, method),
+        findings=tuple(_findings(inputs, outcome)),
+        cautions=tuple(_cautions(inputs, outcome)),
+        table=tuple(_table(outcome)),
+        comparison=comparison([own], published_rows()),
+        papers=tuple(papers().values()),
+        sections=tuple(pages),
+        missing=tuple(_missing(inputs, outcome)),
+    )
+
+
+def _data(inputs: ReportInputs) -> str:
+    return "phantoms" if inputs.phantoms else str(inputs.params["corpus"]["name"]).replace("_", "-")
+
+
+def _answer(inputs: ReportInputs, outcome: Outcome, method: str) -> str:
+    images = f"{outcome.training['train_images']:,} " if outcome.training else ""
+    source = (
+        "phantoms, chest X-rays and reports that this project draws itself"
+        if inputs.phantoms
+        else f"the corpus {inputs.params['corpus']['name']}"
+    )
+    return (
+        f"{method} was pre-trained on {images}images of {source}, then asked for findings that it was never trained "
+        f"to classify (zero-shot). On images that it had not seen:"
+    )
+
+
+def _findings(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
+    for benchmark, results in outcome.zero_shot.items():
+        count = len(results["per_class"])
+        over = f"macro AUROC over {count} findings" if count > 1 else f"AUROC of {next(iter(results['per_class']))}"
+        images = f"{results['counts']['images']:,} images"
+        yield (
+            f"{full_name(benchmark)}: {over} {_with_interval(results, 'auroc')} on {images}"
+            f"{_theirs(inputs, f'zero_shot.{benchmark}.auroc')}."
+        )
+    for benchmark, results in outcome.grounding.items():
+        yield (
+            f"{full_name(benchmark)}, grounding: the heat map's maximum lies in a box with a frequency of "
+            f"{_with_interval(results, 'pointing_game')}; chance gives {figure(results['chance']['pointing_game'])}"
+            f"{_theirs(inputs, f'grounding.{benchmark}.pointing_game')}."
+        )
+
+
+def _theirs(inputs: ReportInputs, metric: str) -> str:
+    """The figure of the method's authors, said to be theirs and measured on other data."""
+    row = next(row for row in published_rows() if row.key == MAIN_MODELS[inputs.params["method"]])
+    if metric not in row.metrics:
+        return ""
+    paper = papers()[inputs.params["method"]].name
+    return f" (the {paper} prints {figure(row.metrics[metric])}, on its own data)"
+
+
+def _with_interval(results: Results, metric: str) -> str:
+    low, high = results["intervals"][metric]
+    return f"{figure(results[metric])} (95 % interval {figure(low)} to {figure(high)})"
+
+
+def _cautions(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
+    if inputs.phantoms:
+        yield (
+            "All images here are phantoms drawn by this project, in the layouts of the named datasets. Their figures "
+            "show that the pipeline works, say nothing about patients and do not compare with the papers'."
+        )
+    if inputs.params["scale"] == "tiny":
+        yield "The scale is `tiny`, a smoke test: its figures mean nothing."
+    if outcome.training and outcome.training["train_images"] < FEW_TRAINING_IMAGES:
+        yield f"Pre-trained on {outcome.training['train_images']} images only: the figures mean little."
+    for benchmark, results in outcome.zero_shot.items():
+        if results["counts"]["images"] < FEW_TEST_IMAGES:
+            yield f"{full_name(benchmark)} has {results['counts']['images']} test images only: its figures mean little."
+    for task, found in (("", outcome.zero_shot), (", grounding", outcome.grounding)):
+        for benchmark, results in found.items():
+            for note in results.get("notes", []):
+                yield f"{full_name(benchmark)}{task}: {note}"
+
+
+def _table(outcome: Outcome) -> Iterator[tuple[str, ...]]:
+    yield "evaluation", "headline", "95 % interval", "F1", "accuracy", "F1 oracle", "accuracy oracle", "images"
+    for benchmark, results in outcome.zero_shot.items():
+        scores = [figure(results[name]) for name in ("f1", "accuracy", "f1_oracle", "accuracy_oracle")]
+        images = f"{results['counts']['images']:,}"
+        yield (
+            f"{full_name(benchmark)}, zero-shot",
+            f"AUROC {figure(results['auroc'])}",
+            _interval(results, "auroc"),
+            *scores,
+            images,
+        )
+    for benchmark, results in outcome.grounding.items():
+        images = f"{results['counts']['images']:,}"
+        for name, word in (("pointing_game", "pointing game"), ("iou", "IoU"), ("dice", "Dice")):
+            row = f"{full_name(benchmark)}, grounding", f"{word} {figure(results[name])}", _interval(results, name)
+            yield *row, "", "", "", "", images
+
+
+def _interval(results: Results, metric: str) -> str:
+    low, high = results["intervals"][metric]
+    return f"{figure(low)} to {figure(high)}"
+
+
+def _sections(inputs: ReportInputs, outcome: Outcome) -> Iterator[Section]:
+    yield Section(
+        "Finding diseases without training on labels",
+        "Every finding is asked for by a text prompt. Only test images are shown; intervals resample patients.",
+        tuple(zero_shot_pictures(outcome)),
+    )
+    yield Section(
+        "Pointing at what was found",
+        "The heat map is the attention of the finding's query over the image. Only images with boxes are asked.",
+        tuple(grounding_pictures(outcome)),
+    )
+    yield Section(
+        "How it trained",
+        "The weights of the best validation epoch are the ones evaluated.",
+        tuple(training_pictures(outcome)),
+    )
+    yield Section(
+        "What it learned from",
+        "Reports become triplets of pathology, anatomy and existence, and these become labels.",
+        tuple(source_pictures(inputs, outcome)),
+    )
+
+
+def _missing(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
+    parts = {
+        "zero-shot classification": outcome.zero_shot,
+        "grounding (no benchmark with boxes)": outcome.grounding,
+        "training curves": outcome.curves is not None,
+        "t-SNE of the two streams": outcome.streams is not None,
+        "extraction quality (the true triplets are known of phantoms only)": extraction_scores(outcome),
+        "contact sheet (phantoms only)": inputs.contact_sheet is not None and inputs.contact_sheet.is_file(),
+    }
+    return (name for name, found in parts.items() if not found)
