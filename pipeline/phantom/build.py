@@ -20,7 +20,7 @@ from pipeline.phantom.scene import SEEN, UNSEEN
 
 SMALLEST = 64  # pixels that a chest can still be drawn on
 MINIMUM = 12  # images per dataset, so that each split has some of each label
-POSITIVE_SHARE = 0.4
+POSITIVE_SHARES = {rsna.FOLDER: 0.35, siim.FOLDER: 0.35, covidx.FOLDER: 0.45}
 COVIDX_SHARES = {"train": 0.4, "val": 0.25, "test": 0.35}
 # What a reader of films would also call pneumonia: a phantom with one of these would have no certain RSNA label.
 LIKE_PNEUMONIA = ("consolidation", "infiltrate", "ground-glass opacity")
@@ -110,13 +110,13 @@ def _write_cxr14(folder: Path, params: PhantomParams, darkroom: Darkroom) -> pl.
 def _write_rsna(folder: Path, params: PhantomParams, darkroom: Darkroom) -> pl.DataFrame:
     cases, layout = _rngs(params, 2)
     allowed = [name for name in SEEN if name not in LIKE_PNEUMONIA]
-    visits = _positives_among(cases, params.rsna, rsna.TARGET, allowed)
+    visits = _positives_among(cases, params.rsna, POSITIVE_SHARES[rsna.FOLDER], rsna.TARGET, allowed)
     return rsna.write_rsna(folder, visits, params.size, layout, darkroom)
 
 
 def _write_siim(folder: Path, params: PhantomParams, darkroom: Darkroom) -> pl.DataFrame:
     cases, layout = _rngs(params, 3)
-    visits = _positives_among(cases, params.siim, siim.TARGET, SEEN)
+    visits = _positives_among(cases, params.siim, POSITIVE_SHARES[siim.FOLDER], siim.TARGET, SEEN)
     return siim.write_siim(folder, visits, params.size, layout, darkroom)
 
 
@@ -124,13 +124,16 @@ def _write_covidx(folder: Path, params: PhantomParams, darkroom: Darkroom) -> pl
     cases, layout = _rngs(params, 4)
     counts = {part: round(share * params.covidx) for part, share in COVIDX_SHARES.items()}
     counts["train"] = params.covidx - counts["val"] - counts["test"]
-    splits = {part: _positives_among(cases, count, UNSEEN, (*SEEN, UNSEEN)) for part, count in counts.items()}
+    share, allowed = POSITIVE_SHARES[covidx.FOLDER], (*SEEN, UNSEEN)
+    splits = {part: _positives_among(cases, count, share, UNSEEN, allowed) for part, count in counts.items()}
     return covidx.write_covidx(folder, splits, params.size, layout, darkroom)
 
 
-def _positives_among(rng: np.random.Generator, count: int, target: str, allowed: Sequence[str]) -> list[Visit]:
+def _positives_among(
+    rng: np.random.Generator, count: int, share: float, target: str, allowed: Sequence[str]
+) -> list[Visit]:
     """One study per patient; a fixed share shows the target, the others never do."""
-    positive = round(POSITIVE_SHARE * count)
+    positive = round(share * count)
     others = [name for name in allowed if name != target]
     with_target = sample_cohort(rng, positive, wanted=[target], share=1, allowed=allowed, returning=0)
     without = sample_cohort(rng, count - positive, share=0, allowed=others, returning=0)
