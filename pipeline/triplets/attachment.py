@@ -18,8 +18,8 @@ _NEAR = 4  # at most so many words without a cue stand between neighbours
 
 _AND, _OR, _COMMA, _VERB, _BREAK = map(int, (Cue.AND, Cue.OR, Cue.COMMA, Cue.VERB, Cue.BREAK))
 _PREPOSITION, _DISTANCE, _AFFIRMING = int(Cue.PREPOSITION), int(Cue.DISTANCE), int(Cue.AFFIRMING)
-_OPENING, _UNCERTAINTY, _NEGATION = int(Cue.OPENING), int(Cue.UNCERTAINTY), int(Cue.NEGATION)
-_REPRESENTING = int(Cue.REPRESENTING)
+_OPENING, _NEGATION = int(Cue.OPENING), int(Cue.NEGATION)
+_REPRESENTING, _DOUBTING = int(Cue.REPRESENTING), int(Cue.UNCERTAINTY | Cue.UNCERTAINTY_AFTER)
 _STATING = int(Cue.VERB | Cue.NEGATION | Cue.UNCERTAINTY | Cue.RELATIVE)
 _LISTS = _AND | _OR | _COMMA
 _ENUMERATING = _AND | _OR | int(Cue.ALTERNATIVE)
@@ -30,11 +30,15 @@ _BARRIERS = (
 
 
 class Attached(NamedTuple):
-    """A finding with its places; `mention` is its index among the sentence's mentions."""
+    """A finding with its places and its severity at each; `mention` is its index among the sentence's mentions."""
 
     mention: int
     finding: str
-    anatomies: tuple[str, ...]
+    places: tuple[tuple[str, str | None], ...]
+
+
+class _Sided(NamedTuple):
+    side: str
     severity: str | None
 
 
@@ -50,6 +54,7 @@ class _Node:
     last: int  # the last of these that is more than a description
     side: str | None = None
     severity: str | None = None
+    first_side: "_Sided | None" = None  # "moderate left" in "moderate left and small right effusions"
     owner: "_Node | None" = None  # of a place: its finding
     loose: bool = False  # of a place: tied by a statement, so it must fit the finding
     owned: list["_Node"] = field(default_factory=list)
@@ -79,9 +84,16 @@ class Attachment:
         self._share(nodes, [node for node in findings if node.finding != NORMAL])
         alone = (UNSPECIFIED,) if len(nodes) == 1 else ()  # "Normal.", but not the "intact" of "the wires are intact"
         return [
-            Attached(node.mention, str(node.finding), self._anatomies(node) or alone, node.severity)
+            Attached(node.mention, str(node.finding), self._graded(node, self._anatomies(node) or alone))
             for node in findings
         ]
+
+    def _graded(self, node: _Node, anatomies: Iterable[str]) -> tuple[tuple[str, str | None], ...]:
+        if node.first_side is None:
+            return tuple((anatomy, node.severity) for anatomy in anatomies)
+        side, severity = node.first_side
+        first = {anatomy for anatomy in anatomies if self._lexicon.anatomies[anatomy].side == side}
+        return tuple((anatomy, severity if anatomy in first else node.severity) for anatomy in anatomies)
 
     def _nodes(self, mentions: Sequence[Mention]) -> list[_Node]:
         places = {place for mention in mentions for place in mention.meaning.places}
@@ -139,7 +151,7 @@ class Attachment:
                 continue
             if _is_list(links, index):
                 self._inherit(taker, giver, by_side=True)
-            elif link & (_REPRESENTING | _UNCERTAINTY) and not link & (_AND | _NEGATION | _BREAK):
+            elif link & (_REPRESENTING | _DOUBTING) and not link & (_AND | _NEGATION | _BREAK):
                 self._inherit(taker, giver, by_side=bool(link & _REPRESENTING))
         for index in reversed(range(len(links))):
             giver, taker = findings[index + 1], findings[index]
@@ -148,17 +160,13 @@ class Attachment:
                 self._inherit(taker, giver, by_side=True)
 
     def _inherit(self, taker: _Node, giver: _Node, by_side: bool) -> None:
-        given = giver.anatomies or self._anatomies(giver)
-        taker.anatomies = tuple(
-            name for name in given if self._fits(str(taker.finding), name) and name in self._named(giver)
-        )
-        if taker.anatomies or not by_side:
-            return
-        sides = {self._lexicon.anatomies[name].side for name in given} - {None}
-        taker.side = "both" if len(sides) == 2 else next(iter(sides), None)
-
-    def _named(self, giver: _Node) -> tuple[str, ...]:
-        return giver.anatomies or (self._anatomies(giver) if giver.side else ())
+        named = giver.anatomies or (self._anatomies(giver) if giver.side else ())
+        taker.anatomies = tuple(name for name in named if self._fits(str(taker.finding), name))
+        described = [taker.meaning.described[name] for name in taker.anatomies if name in taker.meaning.described]
+        taker.finding = described[0] if described else taker.finding
+        if by_side and not taker.anatomies:
+            sides = {self._lexicon.anatomies[name].side for name in named} - {None}
+            taker.side = "both" if len(sides) == 2 else next(iter(sides), None)
 
     def _anatomies(self, node: _Node) -> tuple[str, ...]:
         if node.anatomies or node.finding == NORMAL:
@@ -173,17 +181,18 @@ class _Reader:
         self.nodes: list[_Node] = []
         self._between = self._last = 0
         self._side: str | None = None  # waits for the next node
-        self._first_side: str | None = None  # "right and ..." waits for the other side
+        self._first_side: _Sided | None = None  # "large right and ..." waits for the other side
         self._side_may_return = False
         self._severity: str | None = None
         self._severity_is_said = False  # "the effusion is small"
 
     def node(self, index: int, mention: Mention) -> None:
-        if self._side is None:
-            self._return_side(self._first_side)
+        if self._side is None and self._first_side is not None:
+            self._return_side(self._first_side.side)
         node = _Node(index, mention.start, mention.end, mention.meaning, self._between, self._last, self._side)
         if not node.is_place:
             node.severity, self._severity = self._severity, None
+            node.first_side = self._first_side if self._side == "both" else None
         self.nodes.append(node)
         self._side = self._first_side = None
         self._between = self._last = 0
@@ -191,7 +200,8 @@ class _Reader:
     def word(self, mention: Mention) -> None:
         meaning = mention.meaning
         if meaning.side:
-            self._side = "both" if self._first_side not in (None, meaning.side) else meaning.side
+            other = self._first_side is not None and self._first_side.side != meaning.side
+            self._side = "both" if other else meaning.side
             adjacent = bool(self.nodes) and mention.start - self.nodes[-1].end <= 1
             self._side_may_return = adjacent or self._side == "both" or bool(self._last & _PREPOSITION)
         elif meaning.severity:
@@ -204,11 +214,12 @@ class _Reader:
 
     def close(self) -> None:
         self._pass_barrier(_BREAK)
-        self._return_side(self._first_side)
+        if self._first_side is not None:
+            self._return_side(self._first_side.side)
 
     def _pass_barrier(self, cue: int) -> None:
         if self._side is not None and cue & (_AND | _OR):
-            self._first_side = self._side
+            self._first_side = _Sided(self._side, self._severity)
         elif self._side is not None:
             self._return_side(self._side)
             self._first_side = None

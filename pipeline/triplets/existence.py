@@ -20,6 +20,7 @@ _DIFFERENTIAL_CUE, _HYPOTHETICAL = int(Cue.DIFFERENTIAL), int(Cue.HYPOTHETICAL)
 _OPENING, _AFFIRMING = int(Cue.OPENING), int(Cue.AFFIRMING)
 _NEGATION_AFTER, _RESOLVED, _ALTERNATIVE = int(Cue.NEGATION_AFTER), int(Cue.RESOLVED), int(Cue.ALTERNATIVE)
 _SCOPES = int(Cue.NEGATION | Cue.UNCERTAINTY | Cue.DIFFERENTIAL | Cue.HYPOTHETICAL | Cue.HISTORY | Cue.COMPARISON)
+_UNCERTAINTY_AFTER = int(Cue.UNCERTAINTY_AFTER)
 _LOOK_BACK = int(Cue.NEGATION_AFTER | Cue.UNCERTAINTY_AFTER | Cue.RESOLVED | Cue.ALTERNATIVE)
 _SEPARATORS = _COMMA | _AND | _WITH
 _LISTS = _COMMA | _AND | _OR
@@ -83,7 +84,7 @@ class _Scopes:
             return False
         if self._scope == _CLAUSE:
             return not cue & _AND
-        if self._cues[index + 1] & _STARTS or self._is_statement(index + 1):
+        if self._cues[index + 1] & (_STARTS | _WITH) or self._is_statement(index + 1):
             return True
         if not cue & _WITH and self._list_goes_on(index + 1):
             return False
@@ -125,10 +126,24 @@ class _Scopes:
     def _look_back(self, index: int, cue: int) -> None:
         if cue & _ALTERNATIVE:
             self._look_back_once(index)
+        elif cue & _UNCERTAINTY_AFTER and self._finding_after(index):
+            self._open(index, _UNCERTAINTY)  # "the opacity is likely atelectasis"
         elif cue & _RESOLVED and not self._finding_before(index):
             self._open(index, _NEGATION)
         else:
             self._mark_before(index, ABSENT if cue & (_NEGATION_AFTER | _RESOLVED) else UNCERTAIN)
+
+    def _is_predicate(self, index: int) -> bool:
+        """Whether a finding is said of a subject, as "enlarged" in "the heart is enlarged"."""
+        return index > 0 and bool(self._cues[index - 1] & _VERB)
+
+    def _finding_after(self, index: int) -> bool:
+        for after in range(index + 1, len(self._cues)):
+            if self._is_finding(after):
+                return True
+            if self._cues[after] & ~_AFFIRMING:
+                return False
+        return False
 
     def _finding_before(self, index: int) -> bool:
         for before in range(index - 1, -1, -1):
@@ -146,7 +161,7 @@ class _Scopes:
             if found and only_one:
                 return
             if self._is_finding(before):
-                if self._status[before] in (None, ABSENT):
+                if self._status[before] in (None, ABSENT) or (found and self._is_predicate(before)):
                     return
                 self._status[before], found = value, True
             elif cue & (_BREAK | _NEGATION) or (found and (cue & _VERB or (cue & _COMMA and not listed))):

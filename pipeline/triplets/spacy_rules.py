@@ -72,9 +72,9 @@ class SpacyRules:
         status = existences(mentions)
         return tuple(
             Found(finding, anatomy, existence, severity, mentions[index].start, mentions[index].end)
-            for index, finding, anatomies, severity in self._attachment.attach(mentions)
+            for index, finding, places in self._attachment.attach(mentions)
             if (existence := status[index]) is not None
-            for anatomy in anatomies
+            for anatomy, severity in places
         )
 
 
