@@ -30,6 +30,9 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+SIDEWAYS = (TURNS[5], TURNS[6], TURNS[7], TURNS[8])
+REMEDY = "fetch it again, or let images.max_broken pass over it."
+
 ByteImage = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -48,6 +51,18 @@ class Decoded:
     height: int
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A grey image (mode L or F) not yet turned upright; `box` is what it shows of the stored image, in its pixels."""
+
+    grey: Image.Image
+    width: int  # as stored, pixels
+    height: int
+    box: tuple[float, float, float, float]
+    turn: Image.Transpose | None = None
+    invert: bool = False
+
+
 def decode(path: Path, size: int) -> Decoded:
     """Decode an image file into a size x size square.
 
@@ -59,15 +74,23 @@ def decode(path: Path, size: int) -> Decoded:
         ImageError: names the file, why it cannot be decoded, and what to do.
     """
     try:
-        content = _read(path)
-        grey, width, height, invert = _open(content, size)
-        return Decoded(_to_square(grey, width, height, size, invert), width, height)
+        opened = _open(_read(path), size)
+        inner = _resize(opened, size)
+        pixels = np.zeros((size, size), np.uint8)
+        top, left = (size - inner.shape[0]) // 2, (size - inner.shape[1]) // 2
+        pixels[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
     except ImageError as error:
-        raise ImageError(f"{path} {error}: fetch it again, or let images.max_broken pass over it.") from error
-    except (MemoryError, OSError, ValueError, SyntaxError, ArithmeticError, LookupError) as error:
-        raise ImageError(
-            f"{path} is damaged ({error}): fetch it again, or let images.max_broken pass over it."
-        ) from error
+        raise ImageError(f"{path} {error}: {REMEDY}") from error
+    except Exception as error:  # whatever damaged bytes make of the decoders
+        raise ImageError(f"{path} is damaged ({_reason(error)}): {REMEDY}") from error
+    sides = (opened.height, opened.width) if opened.turn in SIDEWAYS else (opened.width, opened.height)
+    return Decoded(pixels, *sides)
+
+
+def _reason(error: Exception) -> str:
+    """The decoder's words, unless they hold an object's address, which differs from run to run."""
+    words = str(error)
+    return f"{type(error).__name__}: {words}" if words and " at 0x" not in words else type(error).__name__
 
 
 def _read(path: Path) -> bytes:
@@ -82,47 +105,47 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _open(content: bytes, size: int) -> tuple[Image.Image, int, int, bool]:
-    """Grey image (mode L or F) of any size, its upright stored size, and whether to invert it."""
+def _open(content: bytes, size: int) -> _Opened:
     if content.startswith(b"\xff\xd8\xff"):
-        return *_open_jpeg(content, size), False
+        return _open_jpeg(content, size)
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return *_open_png(content), False
+        return _open_png(content)
     if content[PREAMBLE : PREAMBLE + 4] == b"DICM":
         values, invert = decode_dicom(content)
-        grey = Image.fromarray(values)
-        return grey, grey.width, grey.height, invert
+        return _whole(Image.fromarray(values), invert=invert)
     raise ImageError("is neither JPEG, PNG nor DICOM")
 
 
-def _open_jpeg(content: bytes, size: int) -> tuple[Image.Image, int, int]:
+def _whole(grey: Image.Image, turn: Image.Transpose | None = None, invert: bool = False) -> _Opened:
+    return _Opened(grey, grey.width, grey.height, (0, 0, grey.width, grey.height), turn, invert)
+
+
+def _open_jpeg(content: bytes, size: int) -> _Opened:
     with Image.open(BytesIO(content), formats=["JPEG"]) as image:
-        width, height = _check_size(image)
+        _check_size(image)
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-        if image.mode in ("L", "RGB"):
-            place = letterbox([width], [height], size)
-            # Strict: a damaged scan is an error. Pillow would return what it made of it.
-            pixels = simplejpeg.decode_jpeg(
-                content, "GRAY", min_height=int(place.height[0]), min_width=int(place.width[0]), min_factor=1
-            )
-            grey = Image.fromarray(pixels[:, :, 0])
-        else:
-            grey = image.convert("RGB").convert("L")  # CMYK
-    return _upright(grey, width, height, turn)
+        if image.mode == "CMYK":
+            return _whole(image.convert("RGB").convert("L"), turn)
+        place = letterbox([image.width], [image.height], size)
+        # Strict: a damaged scan is an error. Pillow would return what it made of it.
+        pixels = simplejpeg.decode_jpeg(
+            content, "GRAY", min_height=int(place.height[0]), min_width=int(place.width[0]), min_factor=1
+        )
+        eighths = round(8 * max(pixels.shape) / max(image.size))  # the last row and column may be partly filled
+        box = (0.0, 0.0, image.width * eighths / 8, image.height * eighths / 8)
+        return _Opened(Image.fromarray(pixels[:, :, 0]), image.width, image.height, box, turn)
 
 
-def _open_png(content: bytes) -> tuple[Image.Image, int, int]:
+def _open_png(content: bytes) -> _Opened:
     with Image.open(BytesIO(content), formats=["PNG"]) as image:
-        width, height = _check_size(image)
+        _check_size(image)
         image.load()
-        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-        return _upright(_grey(image), width, height, turn)
+        return _whole(_grey(image), TURNS.get(image.getexif().get(ORIENTATION, 1)))
 
 
-def _check_size(image: Image.Image) -> tuple[int, int]:
+def _check_size(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(f"has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
-    return image.size
 
 
 def _grey(image: Image.Image) -> Image.Image:
@@ -135,26 +158,16 @@ def _grey(image: Image.Image) -> Image.Image:
     return image.convert("L")
 
 
-def _upright(grey: Image.Image, width: int, height: int, turn: Image.Transpose | None) -> tuple[Image.Image, int, int]:
-    if turn is None:
-        return grey, width, height
-    turned = grey.transpose(turn)
-    on_its_side = turn in (TURNS[5], TURNS[6], TURNS[7], TURNS[8])
-    return (turned, height, width) if on_its_side else (turned, width, height)
-
-
-def _to_square(grey: Image.Image, width: int, height: int, size: int, invert: bool) -> ByteImage:
-    """Resize with antialiasing (boxes, then a triangle filter), scale to 8 bit, and centre."""
-    place = letterbox([width], [height], size)
-    across, down = int(place.width[0]), int(place.height[0])
-    resized = np.asarray(grey.resize((across, down), Image.Resampling.BILINEAR, reducing_gap=2.0))
-    if resized.min() == resized.max():
+def _resize(opened: _Opened, size: int) -> ByteImage:
+    """Resize with antialiasing (whole boxes first, then a Hamming window), scale to 8 bit, and turn upright."""
+    place = letterbox([opened.width], [opened.height], size)
+    inner = (int(place.width[0]), int(place.height[0]))
+    resized = opened.grey.resize(inner, Image.Resampling.HAMMING, opened.box, reducing_gap=2.0)
+    values = np.asarray(resized.transpose(opened.turn) if opened.turn is not None else resized)
+    if values.min() == values.max():
         raise ImageError("shows a single grey level")
-    inner = resized if resized.dtype == np.uint8 else _to_8_bit(resized)
-    square = np.zeros((size, size), np.uint8)
-    left, top = int(place.left[0]), int(place.top[0])
-    square[top : top + down, left : left + across] = 255 - inner if invert else inner
-    return square
+    pixels = values if values.dtype == np.uint8 else _to_8_bit(values)
+    return 255 - pixels if opened.invert else pixels
 
 
 def _to_8_bit(values: np.ndarray[Any, np.dtype[np.float32]]) -> ByteImage:

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from pipeline.errors import ImageError
 
@@ -63,7 +63,7 @@ def decode_dicom(content: bytes) -> tuple[FloatImage, bool]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's warnings quote header values
             dataset = _parse(content)
-            pixels = _stored_values(dataset)
+            pixels = dataset.pixel_array  # free of what lies in bits beyond BitsStored
             return _display_values(pixels, dataset), dataset.PhotometricInterpretation == "MONOCHROME1"
     except ImageError:
         raise
@@ -105,6 +105,8 @@ def _check_header(dataset: Dataset) -> None:
         raise ImageError(f"has {dataset.Columns} x {dataset.Rows} pixels, which is none or more than {MAX_PIXELS:,}")
     if dataset.BitsAllocated not in (8, 16) or not 0 < dataset.BitsStored <= dataset.BitsAllocated:
         raise ImageError(f"stores {dataset.BitsStored} of {dataset.BitsAllocated} bits, which is not supported")
+    if dataset.HighBit != dataset.BitsStored - 1:
+        raise ImageError(f"stores {dataset.BitsStored} bits below bit {dataset.HighBit}, which is not supported")
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated and not get_decoder(syntax).is_available:
         raise ImageError(f"is in {syntax.name}, which has no decoder here: convert it, for instance with dcmdjpeg")
@@ -130,17 +132,6 @@ def _codestream_size(frame: bytes) -> tuple[int, int] | None:
             return width, height
         at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
     return None
-
-
-def _stored_values(dataset: Dataset) -> IntImage:
-    """Pixels as integers [H, W], free of whatever lies in bits beyond BitsStored."""
-    pixels: IntImage = dataset.pixel_array
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_encapsulated and syntax != RLELossless:
-        return pixels  # the codec knows its own depth
-    above = dataset.BitsAllocated - 1 - dataset.HighBit
-    pixels = (pixels << above) >> (dataset.BitsAllocated - dataset.BitsStored)  # restores the sign as well
-    return pixels
 
 
 def _display_values(pixels: IntImage, dataset: Dataset) -> FloatImage:

@@ -109,7 +109,7 @@ def test_an_image_without_split_is_an_error(tree: Tree) -> None:
 
 def test_an_image_listed_twice_is_an_error(tree: Tree) -> None:
     tree.metadata.append(tree.metadata[-1])
-    with pytest.raises(DatasetError, match="line 6: dicom_id is .* instead of an id that occurs once"):
+    with pytest.raises(DatasetError, match=r"line 6: dicom_id is .* instead of an id that occurs once"):
         tree.read()
 
 
