@@ -4,7 +4,7 @@ The texts live in `explanations.yaml`, which anyone can read and extend; this mo
 text of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,14 @@ class Knowledge:
                 "shape, density, border and place."
             )
         return self.explanations[pathology].text
+
+    def descriptions(self, pathologies: Sequence[str]) -> list[tuple[str, str, str]]:
+        """Texts that mean the same: explanation, name and visual attributes of each pathology that has an entry."""
+        entries = [(name, self.explanations[name]) for name in pathologies if name in self.explanations]
+        return [
+            (entry.text, name, f"{entry.shape}, {entry.density}, {entry.border}, {entry.place}")
+            for name, entry in entries
+        ]
 
 
 def load_knowledge(path: Path = _EXPLANATIONS_FILE) -> Knowledge:

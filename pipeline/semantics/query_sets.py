@@ -171,7 +171,7 @@ def _reject_empty(names: Mapping[str, Sequence[str]], source: str) -> None:
         if not set(names[kind]) - {OTHER}:
             raise PipelineError(
                 f"The {kind} query set is empty with query_sets.source {source!r}: the training split's reports gave "
-                "no triplet with one, so check corpus.sections and the extraction metrics, or list the queries in a file."
+                "no triplet with one; check corpus.sections and reports/triplets.json, or list the queries in a file."
             )
 
 

@@ -95,7 +95,9 @@ def load_encoder(source: str) -> TextEncoder:
     folder = Path(source) if Path(source).is_dir() else _fetch(source)
     _check_files(folder, source)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(  # type: ignore[no-untyped-call]
+            folder, local_files_only=True
+        )
         model, report = AutoModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, ImportError) as error:
         raise ModelError(
@@ -155,7 +157,7 @@ def _check_weights(report: dict[str, Any], source: str) -> None:
     wrong = absent + [item[0] for item in report["mismatched_keys"]]
     if wrong:
         raise ModelError(
-            f"The weights of the text encoder {source} hold no fitting {wrong[0]} (and {len(wrong) - 1} more are wrong): "
+            f"The weights of the text encoder {source} hold no fitting {wrong[0]} ({len(wrong)} are wrong in all): "
             "bring the weights that belong to its config.json."
         )
 
