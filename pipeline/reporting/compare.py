@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.errors import ParamsError
+from pipeline.reporting.results import ORDER
 from pipeline.tracking import PublishedRun
 
 HEADLINES = ("auroc", "pointing_game")  # shown of every evaluation; the others by `sort`
@@ -91,5 +92,10 @@ def _sortable(names: Iterable[str]) -> list[str]:
 
 
 def _ordered(names: Iterable[str]) -> list[str]:
-    """Zero-shot results first, the other tasks after them."""
-    return sorted(names, key=lambda name: (not name.startswith("zero_shot."), name))
+    """Zero-shot results first and the benchmarks in the papers' order."""
+    return sorted(names, key=lambda name: (not name.startswith("zero_shot."), _place(name), name))
+
+
+def _place(name: str) -> int:
+    benchmark = name.split(".")[1]
+    return ORDER.index(benchmark) if benchmark in ORDER else len(ORDER)

@@ -6,11 +6,9 @@ Widths suit a telephone. Knows no files and no page; the same results give the s
 
 import io
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import matplotlib as mpl
 import matplotlib.style
 import numpy as np
 import polars as pl
@@ -26,8 +24,9 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
 )  # fmt: skip
 GREY = "#767676"
 WIDTH = 4.8  # inches
+Curves = dict[str, NDArray[np.float64]]  # finding -> values on _GRID
+_GRID = np.linspace(0, 1, 201)
 SEVERITIES = ("subtle", "mild", "moderate", "severe")
-_EXTRACTION_BARS = (("precision", "precision", None), ("recall", "recall", "///"), ("f1", "F1", "..."))
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "cxr",
@@ -47,6 +46,9 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+_styled = matplotlib.style.context(("default", _STYLE))  # whatever the user's matplotlibrc says
+
+
 @dataclass(frozen=True)
 class Image:
     """An encoded figure."""
@@ -55,6 +57,7 @@ class Image:
     kind: Literal["svg", "png"]
 
 
+@_styled
 def loss_curves(curves: pl.DataFrame) -> Image:
     """Training and validation loss by epoch; the columns are those of reports/pretrain/curves.csv."""
     figure, axes = _new(2.7)
@@ -65,6 +68,7 @@ def loss_curves(curves: pl.DataFrame) -> Image:
     return _svg(figure)
 
 
+@_styled
 def auroc_curves(curves: pl.DataFrame) -> Image:
     """Validation AUROC of the two streams' own queries by epoch."""
     figure, axes = _new(2.7)
@@ -77,6 +81,7 @@ def auroc_curves(curves: pl.DataFrame) -> Image:
     return _svg(figure)
 
 
+@_styled
 def roc(scores: pl.DataFrame, title: str) -> Image:
     """ROC curves of the test images: one thin line per finding, the mean of all in bold.
 
@@ -85,34 +90,38 @@ def roc(scores: pl.DataFrame, title: str) -> Image:
         title: of the figure.
     """
     figure, axes = _new(3.9)
-    grid = np.linspace(0, 1, 201)
-    curves = []
-    for name, labels, values in _scored(scores):
-        false, true, _ = roc_curve(labels, values)
-        curves.append((name, np.interp(grid, false, true)))  # [201]
-    _thin_and_mean(axes, grid, curves, GREY)
+    _thin_and_mean(axes, _roc_curves(scores))
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="chance")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=title, aspect="equal")
     axes.legend(loc="lower right")
     return _svg(figure)
 
 
+@_styled
 def precision_recall(scores: pl.DataFrame, title: str) -> Image:
     """Precision-recall curves of the test images, as in `roc`; the dotted line is the mean prevalence."""
     figure, axes = _new(3.9)
-    grid = np.linspace(0, 1, 201)
-    curves, prevalences = [], []
-    for name, labels, values in _scored(scores):
-        precision, recall, _ = precision_recall_curve(labels, values)
-        curves.append((name, np.interp(grid, recall[::-1], precision[::-1])))  # [201]
-        prevalences.append(labels.mean())
-    _thin_and_mean(axes, grid, curves, GREY)
-    axes.axhline(float(np.mean(prevalences)), color=GREY, linestyle=":", linewidth=1, label="prevalence")
+    _thin_and_mean(axes, _precision_curves(scores))
+    prevalence = float(np.mean([labels.mean() for _, labels, _ in _scored(scores)]))
+    axes.axhline(prevalence, color=GREY, linestyle=":", linewidth=1, label="prevalence")
     axes.set(xlabel="recall", ylabel="precision", title=title, ylim=(0, 1.02), aspect="equal")
     axes.legend(loc="best")
     return _svg(figure)
 
 
+def false_alarms(scores: pl.DataFrame, found: float) -> float:
+    """The false positive rate, in the mean over findings, where a share of the positives is found."""
+    curves = [roc_curve(labels, values) for _, labels, values in _scored(scores)]
+    return float(np.mean([false[np.argmax(true >= found)] for false, true, _ in curves]))
+
+
+def precision_at(scores: pl.DataFrame, found: float) -> float:
+    """The precision, in the mean over findings, where a share of the positives is found."""
+    curves = [precision_recall_curve(labels, values) for _, labels, values in _scored(scores)]
+    return float(np.mean([precision[recall >= found].max() for precision, recall, _ in curves]))
+
+
+@_styled
 def auroc_bars(per_class: Mapping[str, Mapping[str, Any]], title: str) -> Image:
     """AUROC of each finding with its 95 % interval, highest first.
 
@@ -132,6 +141,7 @@ def auroc_bars(per_class: Mapping[str, Mapping[str, Any]], title: str) -> Image:
     return _svg(figure)
 
 
+@_styled
 def severity_points(severities: Mapping[str, Mapping[str, tuple[float, Sequence[float] | None]]]) -> Image:
     """AUROC of each benchmark's positives of one severity against all negatives, with 95 % intervals.
 
@@ -154,6 +164,7 @@ def severity_points(severities: Mapping[str, Mapping[str, tuple[float, Sequence[
     return _svg(figure)
 
 
+@_styled
 def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]]) -> Image:
     """How often a finding is there that was scored p: on the diagonal when the scores are probabilities.
 
@@ -173,6 +184,7 @@ def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]]) -> Image:
     return _svg(figure)
 
 
+@_styled
 def grounding_bars(results: Mapping[str, Any], title: str) -> Image:
     """Pointing game, IoU and Dice with 95 % intervals, beside what chance gives."""
     figure, axes = _new(2.2)
@@ -191,6 +203,7 @@ def grounding_bars(results: Mapping[str, Any], title: str) -> Image:
     return _svg(figure)
 
 
+@_styled
 def heat_map(film: NDArray[np.uint8], heat: NDArray[np.float32], boxes: NDArray[np.float64]) -> Image:
     """A film with its boxes, and the same under the model's heat map.
 
@@ -200,8 +213,7 @@ def heat_map(film: NDArray[np.uint8], heat: NDArray[np.float32], boxes: NDArray[
         boxes: [boxes, 4] of x, y, width, height in pixels of the film.
     """
     size = film.shape[0]
-    with _style():
-        figure = Figure(figsize=(3.6, 1.8), dpi=120)
+    figure = Figure(figsize=(3.6, 1.8), dpi=120)
     for place in range(2):
         axes = figure.add_axes((place / 2, 0, 0.495, 1))
         axes.set_axis_off()
@@ -213,6 +225,15 @@ def heat_map(film: NDArray[np.uint8], heat: NDArray[np.float32], boxes: NDArray[
     return _png(figure)
 
 
+def peaks_inside(heat: NDArray[np.float32], boxes: NDArray[np.float64], size: int) -> bool:
+    """Whether the centre of the brightest cell [g, g] of a film of size x size pixels lies in one of the boxes."""
+    row, column = np.unravel_index(np.argmax(heat), heat.shape)
+    y, x = (row + 0.5) * size / heat.shape[0], (column + 0.5) * size / heat.shape[1]
+    left, top, width, height = boxes.T
+    return bool(((left <= x) & (x <= left + width) & (top <= y) & (y <= top + height)).any())
+
+
+@_styled
 def streams(points: pl.DataFrame) -> Image:
     """t-SNE of the queried embeddings of both streams (`schemas.POINTS`)."""
     figure, axes = _new(3.9)
@@ -224,43 +245,35 @@ def streams(points: pl.DataFrame) -> Image:
     return _svg(figure)
 
 
+@_styled
 def extraction_bars(scores: Mapping[str, Mapping[str, float]]) -> Image:
     """Precision, recall and F1 of the extracted triplets.
 
     Args:
         scores: what was compared -> precision, recall, f1.
     """
-    figure, axes = _new(1.0 + 0.62 * len(scores))
+    figure, axes = _new(0.8 + 0.75 * len(scores))
     rows = np.arange(len(scores))[::-1]
-    for place, (name, hatch) in enumerate((("precision", None), ("recall", "///"), ("f1", "..."))):
+    for place, name in enumerate(("precision", "recall", "f1")):
         values = [row[name] for row in scores.values()]
-        bars = axes.barh(
-            rows + 0.26 * (1 - place), values, 0.24, hatch=hatch, edgecolor="white", label=name.replace("f1", "F1")
-        )
-        axes.bar_label(bars, fmt="%.2f", padding=2, fontsize=7)
+        bars = axes.barh(rows + 0.27 * (1 - place), values, 0.25)
+        words = [f"{name.replace('f1', 'F1')} {value:.2f} " for value in values]
+        axes.bar_label(bars, words, padding=-62, color="white", fontsize=8, fontweight="bold")
     axes.set_yticks(rows, list(scores))
-    axes.set(title="Extracted triplets against the truth", xlim=(0, 1.1))
+    axes.set(title="Extracted triplets against the truth", xlim=(0, 1))
     axes.grid(axis="y", visible=False)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=3)
     return _svg(figure)
 
 
-def _style() -> AbstractContextManager[None]:
-    """This module's style alone, whatever the user's matplotlibrc says."""
-    return mpl.style.context(("default", _STYLE))
-
-
 def _new(height: float) -> tuple[Figure, Axes]:
-    with _style():
-        figure = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
-        return figure, figure.add_subplot()
+    figure = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
+    return figure, figure.add_subplot()
 
 
 def _svg(figure: Figure) -> Image:
     """Encode without date and maker, the ids of its elements drawn from a fixed salt."""
     buffer = io.BytesIO()
-    with _style():
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return Image(buffer.getvalue(), "svg")
 
 
@@ -277,16 +290,24 @@ def _scored(scores: pl.DataFrame) -> list[tuple[str, NDArray[np.int8], NDArray[n
     return [(name, labels, values) for name, labels, values in found if 0 < labels.sum() < len(labels)]
 
 
-def _thin_and_mean(
-    axes: Axes, grid: NDArray[np.float64], curves: Sequence[tuple[str, NDArray[np.float64]]], colour: str
-) -> None:
+def _roc_curves(scores: pl.DataFrame) -> Curves:
+    curves = {name: roc_curve(labels, values) for name, labels, values in _scored(scores)}
+    return {name: np.interp(_GRID, false, true) for name, (false, true, _) in curves.items()}
+
+
+def _precision_curves(scores: pl.DataFrame) -> Curves:
+    curves = {name: precision_recall_curve(labels, values) for name, labels, values in _scored(scores)}
+    return {name: np.interp(_GRID, recall[::-1], precision[::-1]) for name, (precision, recall, _) in curves.items()}
+
+
+def _thin_and_mean(axes: Axes, curves: Curves) -> None:
     """One thin line per finding and the mean in bold; a single finding is bold itself."""
     if len(curves) > 1:
-        for number, (_, curve) in enumerate(curves):
+        for number, curve in enumerate(curves.values()):
             label = f"each of {len(curves)} findings" if number == 0 else None
-            axes.plot(grid, curve, color=colour, linewidth=0.7, alpha=0.7, label=label)
-    mean = np.mean([curve for _, curve in curves], axis=0)
-    axes.plot(grid, mean, color=BLUE, linewidth=2.4, label="mean" if len(curves) > 1 else curves[0][0])
+            axes.plot(_GRID, curve, color=GREY, linewidth=0.7, alpha=0.7, label=label)
+    name = "mean" if len(curves) > 1 else next(iter(curves))
+    axes.plot(_GRID, np.mean(list(curves.values()), axis=0), color=BLUE, linewidth=2.4, label=name)
 
 
 def _errors(values: NDArray[np.float64], intervals: Sequence[Sequence[float] | None]) -> NDArray[np.float64]:

@@ -51,7 +51,7 @@ def zero_shot_pictures(outcome: Outcome) -> Iterator[Picture]:
             image = figures.auroc_bars(results["per_class"], title)
             yield Picture(f"auroc_{benchmark}", title, _best_and_worst(results), image)
         if benchmark in outcome.scores:
-            yield from _curves(benchmark, results, outcome)
+            yield from _curves(benchmark, outcome)
     severities = {name: rows for name, results in outcome.zero_shot.items() if (rows := _severities(results))}
     if severities:
         see = f"{_subtle(severities)} Points below the dotted line are worse than chance."
@@ -68,16 +68,14 @@ def _reliability(outcome: Outcome) -> Picture:
     return Picture("reliability", "Reliability of the scores", see, figures.reliability(bins))
 
 
-def _curves(benchmark: str, results: Results, outcome: Outcome) -> Iterator[Picture]:
+def _curves(benchmark: str, outcome: Outcome) -> Iterator[Picture]:
     scores = outcome.scores[benchmark]
     title = f"ROC, {full_name(benchmark)}"
-    area = figure(results["auroc"])
-    see = f"The further the bold line bends to the upper left, the better; the area below it is {area}."
+    see = f"To find nine of ten positives, {figures.false_alarms(scores, 0.9):.0%} of the negatives are false alarms."
     yield Picture(f"roc_{benchmark}", title, see, figures.roc(scores, title))
     title = f"Precision and recall, {full_name(benchmark)}"
     see = (
-        "Precision at the left end shows whether the most suspicious images are truly positive; "
-        f"mean average precision is {figure(results['average_precision'])}."
+        f"When half of the positives are found, {figures.precision_at(scores, 0.5):.0%} of what is marked is positive."
     )
     yield Picture(f"precision_recall_{benchmark}", title, see, figures.precision_recall(scores, title))
 
@@ -120,7 +118,8 @@ def _heat_maps(benchmark: str, maps: HeatMaps) -> Iterator[Picture]:
     for place, caption in enumerate(maps.captions):
         boxes = maps.boxes[maps.boxes[:, 0] == place, 1:]
         image = figures.heat_map(maps.images[place], maps.maps[place], boxes)
-        see = "Left the film with its box, right the model's attention: bright should lie inside the box."
+        found = figures.peaks_inside(maps.maps[place], boxes, maps.images.shape[-1])
+        see = f"The attention (right) peaks {'inside' if found else 'outside'} the box."
         yield Picture(f"heat_map_{benchmark}_{place}", f"{full_name(benchmark)}: {caption}", see, image)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.errors import TableError
 from pipeline.schemas import POINTS, SCORES, read_table
 
+ORDER = ("cxr14", "rsna", "siim", "covidx")  # the papers' order of benchmarks; others come after them
 Results = Mapping[str, Any]  # the content of one evaluation's JSON file
 
 
@@ -112,7 +113,9 @@ def _json(path: Path) -> Results | None:
 
 
 def _all_json(folder: Path) -> dict[str, Results]:
-    found = {path.stem: _json(path) for path in sorted(folder.glob("*.json"))}
+    named = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    paths = [named[name] for name in dict.fromkeys([*ORDER, *named]) if name in named]
+    found = {path.stem: _json(path) for path in paths}
     return {name: content for name, content in found.items() if content is not None}
 
 
@@ -120,8 +123,8 @@ def _curves(path: Path) -> pl.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        curves = pl.read_csv(path, schema_overrides={"step": pl.Int64, "epoch": pl.Int64}, infer_schema_length=None)
-        return curves.cast({pl.exclude("step", "epoch").meta.as_selector(): pl.Float64})
+        curves = pl.read_csv(path, infer_schema_length=None)
+        return curves.select(pl.col("epoch"), pl.exclude("epoch").cast(pl.Float64))
     except pl.exceptions.PolarsError as error:
         raise _unreadable(path, error) from error
 

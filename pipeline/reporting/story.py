@@ -77,8 +77,8 @@ def _answer(inputs: ReportInputs, outcome: Outcome, method: str) -> str:
         else f"the corpus {inputs.params['corpus']['name']}"
     )
     return (
-        f"{method} was pre-trained on {images}images of {source}, then asked for findings that it was never trained "
-        f"to classify (zero-shot). On images that it had not seen:"
+        f"{method} was pre-trained on {images}images of {source}, then asked for findings by text prompts alone, "
+        f"without any labelled image (zero-shot). On images that it had not seen:"
     )
 
 
@@ -117,7 +117,7 @@ def _cautions(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
     if inputs.phantoms:
         yield (
             "All images here are phantoms drawn by this project, in the layouts of the named datasets. Their figures "
-            "show that the pipeline works, say nothing about patients and do not compare with the papers'."
+            "show that the pipeline works, say nothing about patients and cannot be set against the papers' figures."
         )
     if inputs.params["scale"] == "tiny":
         yield "The scale is `tiny`, a smoke test: its figures mean nothing."
@@ -153,7 +153,7 @@ def _table(outcome: Outcome) -> Iterator[tuple[str, ...]]:
 
 def _interval(results: Results, metric: str) -> str:
     low, high = results["intervals"][metric]
-    return f"{figure(low)} to {figure(high)}"
+    return f"{figure(low)}–{figure(high)}"
 
 
 def _sections(inputs: ReportInputs, outcome: Outcome) -> Iterator[Section]:
@@ -164,7 +164,8 @@ def _sections(inputs: ReportInputs, outcome: Outcome) -> Iterator[Section]:
     )
     yield Section(
         "Pointing at what was found",
-        "The heat map is the attention of the finding's query over the image. Only images with boxes are asked.",
+        "The heat map is the attention of the finding's query over the image; bright should lie inside the box. Only "
+        "images with boxes are asked.",
         tuple(grounding_pictures(outcome)),
     )
     yield Section(

@@ -1,0 +1,115 @@
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import TableError
+from pipeline.reporting.page import html, write_report
+from pipeline.reporting.results import ReportInputs, load_outcome
+from pipeline.reporting.story import tell
+
+
+class Page(HTMLParser):
+    """Collects what the checks ask for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def written(inputs: ReportInputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out")
+    write_report(inputs, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def page(written: Path) -> Page:
+    return Page((written / "index.html").read_text())
+
+
+def test_the_page_fetches_nothing_and_runs_nothing(page: Page) -> None:
+    assert all(str(image["src"]).startswith("data:image/") for image in page.all("img"))
+    assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe", "object", "video")]
+    assert not [attrs for _, attrs in page.tags if any(name.startswith("on") for name in attrs)]
+    assert "default-src 'none'" in str([attrs.get("content") for attrs in page.all("meta")])
+
+
+def test_every_figure_has_words_and_every_section_a_heading(page: Page) -> None:
+    images = page.all("img")
+    assert len(images) == len(page.all("figcaption")) == len(page.all("figure")) > 15
+    assert all(len(str(image["alt"])) > 30 for image in images)
+    headings = [tag for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert headings[0] == "h1"
+    assert set(headings[1:]) == {"h2"}
+    assert len(page.all("section")) == headings.count("h2") - 1  # the cautions are an aside
+    assert all("scope" in cell for cell in page.all("th"))
+    assert page.all("html") == [{"lang": "en"}]
+
+
+def test_the_answer_comes_first_and_names_whose_figures_are_whose(written: Path, inputs: ReportInputs) -> None:
+    text = (written / "index.html").read_text()
+    opening = text[text.index("<body>") : text.index("<main>")]
+    auroc = load_outcome(inputs.reports).zero_shot["cxr14"]["auroc"]
+    assert f"{auroc:.3f}" in opening
+    assert "1,724" in opening
+    assert "the MeDSLIP paper prints 0.803, on its own data" in opening
+    assert "phantoms drawn by this project" in text
+
+
+def test_the_same_results_give_the_same_bytes_and_no_old_figures(
+    inputs: ReportInputs, written: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "old.svg").touch()
+    paths = write_report(inputs, tmp_path)
+    for path in paths:
+        assert path.read_bytes() == (written / path.relative_to(tmp_path)).read_bytes(), path.name
+    assert set((tmp_path / "figures").iterdir()) == set(paths[2:])
+
+
+def test_the_markdown_shows_the_figures_that_are_there(written: Path) -> None:
+    text = (written / "report.md").read_text()
+    shown = re.findall(r"!\[.+\]\((.+)\)", text)
+    assert shown
+    assert {f"figures/{path.name}" for path in (written / "figures").iterdir()} == set(shown)
+    assert "published: MeDSLIP (MeDSLIP paper)" in text
+
+
+def test_what_was_not_computed_is_said(inputs: ReportInputs, tmp_path: Path) -> None:
+    shutil.copytree(inputs.reports / "zero_shot", tmp_path / "reports" / "zero_shot")
+    story = tell(replace(inputs, reports=tmp_path / "reports", contact_sheet=None), load_outcome(tmp_path / "reports"))
+    assert len(story.missing) == 5
+    assert "Not computed in this run" in html(story)
+
+
+def test_a_small_real_corpus_gets_its_cautions(inputs: ReportInputs, tmp_path: Path) -> None:
+    (tmp_path / "reports/pretrain").mkdir(parents=True)
+    (tmp_path / "reports/pretrain/metrics.json").write_text('{"train_images": 70, "best_epoch": 3}')
+    params = {**inputs.params, "data": {"root": "elsewhere"}, "corpus": {"name": "covid_chestxray"}}
+    story = tell(ReportInputs(tmp_path / "reports", None, params), load_outcome(tmp_path / "reports"))
+    assert story.title == "MeDSLIP on covid-chestxray"
+    assert any("70 images only" in caution for caution in story.cautions)
+    assert not any("phantom" in caution for caution in story.cautions)
+
+
+BROKEN = ("triplets.json", "zero_shot/rsna.json", "zero_shot/rsna.parquet", "grounding/rsna.npz", "pretrain/curves.csv")
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_an_unreadable_result_is_named(inputs: ReportInputs, tmp_path: Path, name: str) -> None:
+    shutil.copytree(inputs.reports, tmp_path / "reports")
+    (tmp_path / "reports" / name).write_bytes(b"[broken")
+    with pytest.raises(TableError, match=name):
+        load_outcome(tmp_path / "reports")

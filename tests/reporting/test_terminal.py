@@ -1,0 +1,56 @@
+import io
+from pathlib import Path
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from pipeline import tracking
+from pipeline.errors import PipelineError
+from pipeline.reporting import terminal
+from pipeline.reporting.results import ReportInputs, load_outcome
+
+RUNS = pl.DataFrame({
+    "name": ["medslip", "medslip icl=false"], "switches": ["", "icl=false"], "status": ["FINISHED"] * 2,
+    "model_hash": ["a", "b"], "zero_shot.cxr14.auroc": [0.82, 0.80], "zero_shot.cxr14.f1": [0.3, 0.4],
+})  # fmt: skip
+
+
+def test_the_result_table_has_a_line_per_evaluation(inputs: ReportInputs) -> None:
+    outcome = load_outcome(inputs.reports)
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(terminal.results_table(outcome))
+    lines = [line for line in console.export_text().splitlines() if "zero-shot" in line or "grounding" in line]
+    assert [line.split()[2] for line in lines] == ["cxr14", "rsna", "siim", "covidx", "rsna"]
+    assert f"{outcome.zero_shot['siim']['auroc']:.3f}" in lines[2]
+    assert "0.140" in lines[4]  # chance
+
+
+def test_results_that_are_not_there_name_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="run `dvc repro` first"):
+        terminal.print_results(tmp_path)
+
+
+def test_the_comparison_prints_runs_switches_and_published_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setattr(tracking, "runs", lambda: RUNS)
+    terminal.print_comparison(None, markdown=False)
+    text = capsys.readouterr().out
+    assert text.index("icl=false") < text.index("published: MeDSLIP (MeDSLIP paper)")
+    assert "on other data" in text
+
+
+def test_the_comparison_in_markdown_sorts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(tracking, "runs", lambda: RUNS)
+    terminal.print_comparison("zero_shot.cxr14.f1", markdown=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("| run | switches changed | zero_shot.cxr14.f1 |")
+    assert lines[2].startswith("| medslip | icl=false | **0.400** |")
+
+
+def test_nothing_to_compare_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "runs", lambda: RUNS.clear())
+    with pytest.raises(PipelineError, match="no evaluated run"):
+        terminal.print_comparison(None, markdown=False)
