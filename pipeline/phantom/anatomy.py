@@ -113,15 +113,10 @@ def _breasts(chest: Chest) -> Field:
     """Two discs, denser toward their lower outer edge."""
     size = chest.case.habitus.breast
     shadow = np.zeros_like(chest.solid)
-    if size:
-        for sign in SIGN.values():
-            ball = chest.board.ball(sign * 0.225, 0.62 + 0.03 * size, 0.15 + 0.03 * size, 0.12 + 0.05 * size)
-            shadow += ball * smooth(chest.board.y, 0.48, 0.68)
-    if not size:
-        wide, chubby = 0.2, 0.05 + 0.03 * chest.case.habitus.fat  # the pectoral shadows of a man
-        for sign in SIGN.values():
-            shadow += chubby * chest.board.ball(sign * wide, 0.5, 0.17, 0.12)
-    return np.float32(0.55) * shadow
+    for sign in SIGN.values() if size else ():
+        ball = chest.board.ball(sign * 0.225, 0.62 + 0.03 * size, 0.15 + 0.03 * size, 0.12 + 0.05 * size)
+        shadow += np.float32(0.55) * ball * smooth(chest.board.y, 0.48, 0.68)
+    return shadow
 
 
 def _abdomen(chest: Chest) -> Field:
@@ -153,9 +148,8 @@ def _mediastinum(chest: Chest) -> Field:
     soft: Field = np.maximum(upper, 1.55 * chest.heart**0.75) + 0.18 * aorta + 0.35 * np.minimum(upper, chest.heart)
     hila = np.zeros_like(soft)
     for side, (x, y) in marks.hilum.items():
-        hila += 0.45 * board.ball(x, y, 0.032, 0.055) + 0.35 * board.ball(
-            x - 0.012 * SIGN[side], y + 0.055, 0.024, 0.05
-        )
+        hila += 0.45 * board.ball(x, y, 0.032, 0.055)
+        hila += 0.35 * board.ball(x - 0.012 * SIGN[side], y + 0.055, 0.024, 0.05)
     return soft * (1 - 0.92 * chest.belly) + hila  # the abdomen already fills the ray's path
 
 

@@ -58,19 +58,12 @@ def _down(chest: Chest, side: str) -> Field:
 def _lobe(chest: Chest, anatomy: str, side: str, rng: np.random.Generator) -> Field:
     """A lobe's region, 0..1: sharp at the fissures, fading where lobes overlap."""
     top, bottom, inner, outer = _LOBES[anatomy]
-    board, down = chest.board, _down(chest, side) + np.float32(0.012) * chest.board.texture(rng, 0.2)
-    soft_top = 0.22 if "lower" in anatomy else 0.025
-    soft_bottom = 0.2 if "left upper" in anatomy else 0.03
-    region = smooth(down, top - soft_top / 2, top + soft_top / 2) * smooth(
-        down, bottom + soft_bottom / 2, bottom - soft_bottom / 2
-    )
-    del board
-    return (
-        region
-        * smooth(chest.across, inner - 0.08, inner + 0.08)
-        * smooth(chest.across, outer + 0.1, outer - 0.1)
-        * chest.lungs[side]
-    )
+    down = _down(chest, side) + np.float32(0.012) * chest.board.texture(rng, 0.2)
+    above = 0.11 if "lower" in anatomy else 0.013  # half the width of the upper border
+    below = 0.1 if "left upper" in anatomy else 0.015
+    height = smooth(down, top - above, top + above) * smooth(down, bottom + below, bottom - below)
+    breadth = smooth(chest.across, inner - 0.08, inner + 0.08) * smooth(chest.across, outer + 0.1, outer - 0.1)
+    return height * breadth * chest.lungs[side]
 
 
 def _opacify(chest: Chest, shape: Field, share: float) -> None:
@@ -106,7 +99,7 @@ def _bronchogram(chest: Chest, side: str, target: tuple[float, float], rng: np.r
 def _pneumonia(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:
     """Patchy, ill-defined air-space opacities that run together in one zone or lobe."""
     shape = np.zeros_like(chest.solid)
-    for anatomy, side in zip(finding.anatomies, sides(finding), strict=False):
+    for anatomy, side in zip(finding.anatomies, sides(finding), strict=True):
         x, y = _spot(chest, anatomy, side, rng)
         for _ in range(4):
             r = rng.uniform(0.035, 0.06) + 0.035 * s
@@ -121,7 +114,7 @@ def _pneumonia(chest: Chest, finding: Finding, s: float, rng: np.random.Generato
 def _infiltrate(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:
     """Hazy streaks and small nodules over a wider zone, without borders."""
     shape = np.zeros_like(chest.solid)
-    for anatomy, side in zip(finding.anatomies, sides(finding), strict=False):
+    for anatomy, side in zip(finding.anatomies, sides(finding), strict=True):
         x, y = _spot(chest, anatomy, side, rng)
         r = 0.09 + 0.06 * s
         shape = np.maximum(shape, chest.board.cloud(x, y, r, r * rng.uniform(0.9, 1.3), 0.3, rng) * chest.lungs[side])
@@ -133,7 +126,7 @@ def _infiltrate(chest: Chest, finding: Finding, s: float, rng: np.random.Generat
 def _ground_glass(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:
     """An even veil that leaves the vessels visible."""
     shape = np.zeros_like(chest.solid)
-    for anatomy, side in zip(finding.anatomies, sides(finding), strict=False):
+    for anatomy, side in zip(finding.anatomies, sides(finding), strict=True):
         x, y = _spot(chest, anatomy, side, rng)
         r = 0.08 + 0.06 * s
         shape = np.maximum(shape, chest.board.cloud(x, y, r, r * 1.1, 0.15, rng) * chest.lungs[side])
@@ -195,13 +188,12 @@ def _fibrosis(chest: Chest, finding: Finding, s: float, rng: np.random.Generator
 
 def _nodule(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:
     """A round opacity of 1 to 3 cm."""
-    r = 0.013 + 0.015 * s
-    return _lump(chest, finding, r, 0.15 + 0.42 * s, 0.08, rng)
+    return _lump(chest, finding, 0.013 + 0.021 * s, 0.15 + 0.55 * s, 0.08, rng)
 
 
 def _mass(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:
     """A lobulated opacity of more than 3 cm."""
-    return _lump(chest, finding, 0.036 + 0.042 * s, 0.2 + 0.85 * s, 0.12, rng)
+    return _lump(chest, finding, 0.038 + 0.045 * s, 0.2 + 0.85 * s, 0.12, rng)
 
 
 def _lump(chest: Chest, finding: Finding, r: float, density: float, ragged: float, rng: np.random.Generator) -> Mask:
@@ -239,7 +231,7 @@ def _cavity(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) 
 def _bulla(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:
     """A large thin-walled air space without vessels."""
     region = np.zeros_like(chest.solid)
-    for anatomy, side in zip(finding.anatomies, sides(finding), strict=False):
+    for anatomy, side in zip(finding.anatomies, sides(finding), strict=True):
         x, y = _spot(chest, anatomy, side, rng)
         r = 0.05 + 0.05 * s
         reach = np.sqrt(chest.board.disc(x, y + 0.5 * r, r, r * 1.15)) + np.float32(0.03) * chest.board.texture(
@@ -257,17 +249,17 @@ def _atelectasis(chest: Chest, finding: Finding, s: float, rng: np.random.Genera
     if "lobe" in finding.anatomies[0]:
         return _collapse(chest, finding, s, rng)
     lines: list[Line] = []
-    for anatomy, side in zip(finding.anatomies, sides(finding), strict=False):
+    for anatomy, side in zip(finding.anatomies, sides(finding), strict=True):
         x, y = _spot(chest, anatomy, side, rng)
         y = min(y, chest.marks.dome[side] - 0.012)
         for _ in range(1 + round(2 * s)):
-            half, tilt = rng.uniform(0.04, 0.065) + 0.03 * s, rng.normal(0, 0.014)
+            half, tilt = rng.uniform(0.045, 0.07) + 0.03 * s, rng.normal(0, 0.014)
             plate = curve([(x - half, y + tilt), (x, y - 0.008), (x + half, y - tilt)])
             lines.append((plate, 0.0055 + 0.0075 * s, rng.uniform(0.75, 1)))
             x, y = x + rng.normal(0, 0.02), y - rng.uniform(0.018, 0.034)
     plates = blur(chest.board.stroke(lines), 0.0025) * chest.lung
     haze = blur(plates, 0.02)
-    chest.tissue += np.float32(0.16 + 0.62 * s) * plates + np.float32(0.1 + 0.5 * s) * haze
+    chest.tissue += np.float32(0.16 + 0.66 * s) * plates + np.float32(0.12 + 0.75 * s) * haze
     return (plates > 0.15) | (haze > 0.16)
 
 
@@ -276,14 +268,8 @@ def _collapse(chest: Chest, finding: Finding, s: float, rng: np.random.Generator
     side, marks = finding.side, chest.marks
     sign = SIGN[side]
     if "upper" in finding.anatomies[0]:
-        low = 0.2 + 0.1 * (1 - s) + 0.05
-        wedge = [
-            (0.03, 0.06),
-            (0.2 * marks.width, 0.08),
-            (0.27, 0.16),
-            (0.18, low - 0.02),
-            (0.05, marks.hilum[side][1] - 0.02),
-        ]
+        fissure = 0.33 - 0.1 * s  # the minor fissure, drawn up
+        wedge = [(0.03, 0.06), (0.2, 0.08), (0.27, 0.16), (0.18, fissure), (0.05, marks.hilum[side][1] - 0.02)]
     else:
         wide = 0.1 + 0.09 * s + rng.uniform(0, 0.02)
         wedge = [(0.03, 0.42), (0.075, 0.45), (wide, marks.dome[side] + 0.02), (0.03, marks.dome[side] + 0.06)]
@@ -301,9 +287,8 @@ def _effusion(chest: Chest, finding: Finding, s: float, rng: np.random.Generator
         climb = np.float32(0.035 + 0.06 * s) * (np.clip(chest.across, 0, 1) ** 5 - np.float32(0.35))
         surface = chest.board.y - np.float32(level) + climb + np.float32(0.003) * chest.board.texture(rng, 0.1)
         fluid = np.maximum(fluid, smooth(surface, -0.012, 0.014 + 0.02 * s) * chest.lungs[side])
-    chest.tissue = chest.tissue * (1 - fluid) + np.float32(SOFT - 0.15) * fluid * (0.4 + 0.6 * chest.depth) * (
-        1 - 0.5 * chest.heart
-    )
+    thick = (0.4 + 0.6 * chest.depth) * (1 - 0.5 * chest.heart)
+    chest.tissue = chest.tissue * (1 - fluid) + np.float32(SOFT - 0.15) * fluid * thick
     return fluid > 0.5
 
 
@@ -347,24 +332,21 @@ def _retreat(outline: NDArray[np.float64], sign: float, s: float, apical: bool) 
 
 
 def _emphysema(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:
-    """Lucent, empty lung: the parenchyma is thinned with the anatomy, here the destroyed areas are."""
-    affected = sides(finding)
+    """Lucent, empty lung: the diaphragms are flattened with the anatomy, the parenchyma is thinned here."""
     upper = "upper" in finding.anatomies[0]
     region = np.zeros_like(chest.solid)
-    for side in affected:
+    for side in sides(finding):
         region = np.maximum(region, chest.lungs[side] * (smooth(_down(chest, side), 0.62, 0.4) if upper else 1))
     holes = smooth(chest.board.texture(rng, 0.06), -0.4, 0.7)
-    chest.tissue *= 1 - np.float32(0.22 + 0.5 * s) * region * (0.35 + 0.65 * holes)
+    chest.tissue *= 1 - np.float32(0.22 + 0.6 * s) * region * (0.45 + 0.55 * holes)
     return region > 0.5
 
 
 def _hernia(chest: Chest, _finding: Finding, s: float, rng: np.random.Generator) -> Mask:
     """Stomach above the diaphragm: a round mass behind the heart with an air-fluid level."""
     r = 0.042 + 0.042 * s
-    x, y = (
-        chest.marks.midline + rng.uniform(0.0, 0.05),
-        chest.marks.plain_dome["left"] - 0.35 * r - rng.uniform(0.0, 0.02),
-    )
+    x = chest.marks.midline + rng.uniform(0.0, 0.05)
+    y = chest.marks.plain_dome["left"] - 0.35 * r - rng.uniform(0.0, 0.02)
     reach: Field = np.sqrt(chest.board.disc(x, y, r * 1.15, r)) + np.float32(0.03) * chest.board.texture(rng, 0.1)
     shape = smooth(reach, 1.05, 0.92)
     air = smooth(reach, 0.9, 0.78) * smooth(chest.board.y, y + 0.1 * r, y + 0.1 * r - 0.006)

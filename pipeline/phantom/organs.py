@@ -83,7 +83,7 @@ def _wall_air(chest: Chest, finding: Finding, s: float, rng: np.random.Generator
         wall = smooth(chest.across, 1.0, 1.04) * smooth(chest.across, 1.3 + 0.12 * s, 1.12)
         region = np.maximum(region, wall * beside * smooth(chest.board.y, 0.12, 0.2) * smooth(chest.board.y, 0.8, 0.62))
     streaks = smooth(chest.board.texture(rng, 0.018) + chest.board.texture(rng, 0.05), -0.2, 1.4)
-    chest.solid -= np.float32(0.12 + 0.6 * s) * region * streaks
+    chest.solid -= np.float32(0.12 + 0.42 * s) * region * streaks
     return region > 0.4
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 SEVERITIES = ("subtle", "mild", "moderate", "severe")
-SEVERITY_ODDS = (0.31, 0.26, 0.27, 0.16)  # at least a quarter of every finding is subtle
+SEVERITY_ODDS = (0.28, 0.26, 0.28, 0.18)  # at least a quarter of every finding is subtle
 NORMAL_SHARE = 0.38
 UNSEEN = "covid-19"
 
