@@ -118,6 +118,6 @@ def _select(report: str, wanted: Sequence[str]) -> tuple[str, str]:
 
 def _read_report(path: Path) -> str:
     try:
-        return path.read_text("utf-8", errors="replace")
+        return path.read_bytes().decode("utf-8", errors="replace")
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}): mend its permissions.") from error
