@@ -46,10 +46,10 @@ class EncoderConfig:
     layers: int = 2
     heads: int = 4
     vocabulary: int = 3500
-    steps: int = 300
+    steps: int = 250
     batch: int = 128
-    lr: float = 5e-4
-    contrast: float = 0.5
+    lr: float = 1e-3
+    contrast: float = 0.2
 
 
 def train_encoder(

@@ -117,7 +117,7 @@ def query_rows(query_sets: pl.DataFrame) -> QueryRows:
         pathology=pathology,
         anatomy={name: row for name, row in nearest.items() if row is not None},
         other=query_names(query_sets, "anatomy").index(OTHER),
-        exact=frozenset(anatomy),
+        exact=frozenset(anatomy) - {OTHER},
     )
 
 

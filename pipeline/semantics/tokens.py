@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 from sklearn.utils.extmath import randomized_svd
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 SPECIAL = {
@@ -45,6 +45,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, longest: int) -> PreT
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     )
@@ -66,7 +67,7 @@ def token_vectors(texts: Sequence[torch.Tensor], vocabulary: int, width: int, se
         seed: of the SVD's start and of the vectors of tokens without company.
 
     Returns:
-        float32 [V, h], each row of mean 0 and variance 1.
+        float32 [V, h], each row of mean square 1.
     """
     rng = np.random.default_rng(seed)
     information = _mutual_information(_cooccurrence(texts, vocabulary))
@@ -74,11 +75,10 @@ def token_vectors(texts: Sequence[torch.Tensor], vocabulary: int, width: int, se
     left, strength, _ = randomized_svd(information, rank, n_iter=4, random_state=seed)
     vectors = np.zeros((vocabulary, width))
     vectors[:, :rank] = left * np.sqrt(strength)
-    vectors -= vectors.mean(1, keepdims=True)
-    spread = vectors.std(1, keepdims=True)
-    lonely = spread[:, 0] < 1e-6
+    lonely = np.linalg.norm(vectors, axis=1) < 1e-6
     vectors[lonely] = rng.standard_normal((int(lonely.sum()), width))
-    return torch.from_numpy(vectors / np.where(lonely[:, None], 1, spread)).float()
+    vectors /= np.sqrt(np.mean(vectors**2, axis=1, keepdims=True))
+    return torch.from_numpy(vectors).float()
 
 
 def _cooccurrence(texts: Sequence[torch.Tensor], vocabulary: int) -> csr_array:
