@@ -254,11 +254,11 @@ def extraction_bars(scores: Mapping[str, Mapping[str, float]]) -> Image:
     """
     figure, axes = _new(0.8 + 0.75 * len(scores))
     rows = np.arange(len(scores))[::-1]
-    for place, name in enumerate(("precision", "recall", "f1")):
-        values = [row[name] for row in scores.values()]
-        bars = axes.barh(rows + 0.27 * (1 - place), values, 0.25)
-        words = [f"{name.replace('f1', 'F1')} {value:.2f} " for value in values]
-        axes.bar_label(bars, words, padding=-62, color="white", fontsize=8, fontweight="bold")
+    inks = {"precision": (BLUE, "white"), "recall": (ORANGE, "black"), "f1": (SKY, "black")}
+    for place, (name, (fill, ink)) in enumerate(inks.items()):
+        for y, row in zip(rows + 0.27 * (1 - place), scores.values(), strict=True):
+            axes.barh(y, row[name], 0.25, color=fill)
+            axes.text(0.02, y, f"{name.replace('f1', 'F1')} {row[name]:.2f}", color=ink, fontsize=8, va="center")
     axes.set_yticks(rows, list(scores))
     axes.set(title="Extracted triplets against the truth", xlim=(0, 1))
     axes.grid(axis="y", visible=False)

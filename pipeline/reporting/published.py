@@ -36,7 +36,7 @@ def papers() -> Mapping[str, Paper]:
 
 @cache
 def published_rows() -> tuple[PublishedRun, ...]:
-    """Every row of the papers' tables, those of one model in one paper merged.
+    """Every row of the papers' tables, those of one model in one paper merged, the papers' own models first.
 
     Metrics are fractions in [0, 1] named `<task>.<benchmark>.<score>`; F1 and accuracy end in `_oracle`, because both
     papers choose the threshold on the test images.
@@ -46,7 +46,8 @@ def published_rows() -> tuple[PublishedRun, ...]:
     for table in content["tables"]:
         for model, benchmarks in table["rows"].items():
             metrics.setdefault((table["paper"], model), {}).update(_metrics(table, benchmarks))
-    return tuple(_row(content["papers"][paper], paper, model, row) for (paper, model), row in metrics.items())
+    rows = [_row(content["papers"][paper], paper, model, row) for (paper, model), row in metrics.items()]
+    return tuple(sorted(rows, key=lambda row: row.key not in MAIN_MODELS.values()))
 
 
 def _metrics(table: Mapping[str, Any], benchmarks: Mapping[str, list[float]]) -> dict[str, float]:
