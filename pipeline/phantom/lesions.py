@@ -318,7 +318,7 @@ def _pneumothorax(chest: Chest, finding: Finding, s: float, _rng: np.random.Gene
     air = chest.lungs[side] * (1 - kept)
     line = chest.board.stroke([(visceral, 0.0045, 1.0)]) * chest.lungs[side] * smooth(chest.rim, 0.006, 0.014)
     chest.tissue = chest.tissue * (1 - np.float32(0.94) * air) * (1 + np.float32(0.35 * s) * kept * chest.lungs[side])
-    chest.tissue += np.float32(0.1 + 0.22 * s) * line
+    chest.tissue += np.float32(0.1 + 0.3 * s) * line
     return air > 0.5
 
 
@@ -327,7 +327,7 @@ def _retreat(outline: NDArray[np.float64], sign: float, s: float, apical: bool) 
     height = np.clip(-outline[:, 1] / 0.3, -1.4, 1)  # 1 at the apex, 0 at the hilum
     lateral = np.clip(sign * outline[:, 0] / 0.25, 0, 1)
     if apical:
-        return (0.06 + 0.34 * s) * np.clip(height * 1.25 - 0.2, 0, 1) ** 0.8
+        return (0.06 + 0.4 * s) * np.clip(height * 1.25 - 0.15, 0, 1) ** 0.7
     return (0.045 + 0.42 * s) * np.clip(lateral**0.8 * (0.75 + 0.25 * height), 0, 1) + 0.2 * s * np.clip(height, 0, 1)
 
 
