@@ -1,0 +1,200 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_training as tiny
+import torch
+from safetensors.torch import load_file
+
+from pipeline.errors import TrainingError
+from pipeline.losses import TERMS, LossConfig
+from pipeline.networks.io import load_model
+
+torch.set_num_threads(1)
+MODELS = ("out/best/model.safetensors", "out/best/config.json", "out/last/model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted training: its folder, result and log."""
+    folder, log = tmp_path_factory.mktemp("whole"), []
+    return folder, tiny.train(folder, lambda metrics, step: log.append((step, dict(metrics)))), log
+
+
+def same_models(a, b):
+    return all((a / name).read_bytes() == (b / name).read_bytes() for name in MODELS)
+
+
+def test_it_learns(tmp_path):
+    found = tiny.train(tmp_path, epochs=16, lr=1e-2)
+    assert found.criterion == "auroc"
+    first, last = found.curves[0], found.curves[-1]
+    assert last["loss"] < first["loss"]
+    assert last["validation_auroc_pathology"] > 0.9
+    best = max(found.curves, key=lambda row: row["validation_auroc_pathology"])
+    assert best["epoch"] == found.best_epoch
+
+
+def test_what_it_reports(whole):
+    folder, result, log = whole
+    assert result.steps == 15
+    assert (result.resumed_at, result.leader) == (None, True)
+    assert [row["epoch"] for row in result.curves] == [1, 2, 3]
+    assert {*TERMS, "loss", "lr", "gradient_norm", "validation_loss"} <= set(result.curves[0])
+    assert not {"images_per_second", "loader_wait"} & set(result.curves[0])
+    assert any("images_per_second" in metrics for _, metrics in log)
+    assert {step for step, _ in log} == {2, 4, 5, 6, 8, 10, 12, 14, 15}
+    assert set(result.pathology_auroc) == {"bar", "beam", "board"}
+    assert not (folder / "checkpoints").exists()
+
+
+def test_learning_rate_rises_then_falls(tmp_path):
+    rates = []
+    tiny.train(tmp_path, lambda metrics, _: rates.append(metrics.get("lr")), epochs=4, warmup_epochs=1, log_every=1)
+    rates = [rate for rate in rates if rate is not None]
+    assert rates[:5] == pytest.approx([1e-4 + 2.9e-3 * k / 5 for k in range(1, 6)])
+    cosine = [1e-4 + 2.9e-3 * (1 + math.cos(math.pi * k / 15)) / 2 for k in range(1, 16)]
+    assert rates[5:] == pytest.approx(cosine)
+
+
+def test_the_stored_models_are_those_validated(whole):
+    folder, _, _ = whole
+    stored = load_model(folder / "out" / "best")
+    assert stored.pathologies == ("bar", "beam", "board")
+    assert stored.extra["train"]["epochs"] == 3
+    assert all(tensor.isfinite().all() for tensor in stored.model.state_dict().values())
+
+
+def test_the_same_training_gives_the_same_bytes(whole, tmp_path):
+    assert tiny.train(tmp_path) == whole[1]
+    assert same_models(tmp_path, whole[0])
+
+
+@pytest.mark.parametrize("at", [4, 5, 8, 14])
+def test_killed_training_resumes_bit_for_bit(whole, tmp_path, at):
+    def die(_metrics, step):
+        if step == at:
+            raise ConnectionAbortedError("power cut")
+
+    with pytest.raises(ConnectionAbortedError):
+        tiny.train(tmp_path, die)
+    resumed = tiny.train(tmp_path)
+    assert resumed.resumed_at == (at - 1 if at == 5 else at - 2)  # the last checkpoint before the cut
+    assert resumed.curves == whole[1].curves
+    assert same_models(tmp_path, whole[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_stop_after_the_step_and_resume_bit_for_bit(whole, tmp_path, number, capsys):
+    handler = signal.getsignal(number)
+
+    def stop(_metrics, step):
+        if step == 6:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(TrainingError, match=r"interrupted after step 7 of 15.*checkpoints"):
+        tiny.train(tmp_path, stop)
+    assert signal.getsignal(number) is handler
+    resumed = tiny.train(tmp_path)
+    assert resumed.resumed_at == 7
+    assert "Resumed after step 7 of 15" in capsys.readouterr().err
+    assert same_models(tmp_path, whole[0])
+
+
+def test_dropout_resumes_bit_for_bit_too(tmp_path):
+    model = tiny.dataclasses.replace(tiny.MODEL, dropout=0.3)
+    tiny.train(tmp_path / "a", model=model, epochs=2)
+
+    def die(_metrics, step):
+        if step == 8:
+            raise ConnectionAbortedError
+
+    with pytest.raises(ConnectionAbortedError):
+        tiny.train(tmp_path / "b", die, model=model, epochs=2)
+    tiny.train(tmp_path / "b", model=model, epochs=2)
+    assert same_models(tmp_path / "a", tmp_path / "b")
+
+
+def test_values_that_are_not_finite_stop_it(tmp_path):
+    with pytest.raises(TrainingError, match=r"Step \d+ of 15 .*(loss|gradient_norm).*train\.lr = 1e\+30"):
+        tiny.train(tmp_path, lr=1e30, min_lr=1e-4, warmup_epochs=1, clip=0.0)
+
+
+def test_the_terms_at_fault_are_named(tmp_path):
+    model = tiny.dataclasses.replace(tiny.MODEL, tau=1e-2)
+    prompts = tiny.queries()
+    broken = tiny.Queries(prompts.pathologies, prompts.anatomies, prompts.pathology_vectors, prompts.anatomy_vectors)
+    broken.anatomy_vectors[0, 0] = math.nan
+    recipe = tiny.Recipe(model, LossConfig(), tiny.AUGMENT, tiny.TRAIN)
+    splits = tiny.examples(40, 1), tiny.examples(20, 2)
+    with pytest.raises(TrainingError, match=r"Step 1 of 6 .*existence_anatomy") as caught:
+        tiny.pretrain(recipe, *splits, broken, tmp_path / "out", tmp_path / "checkpoints", lambda *_: None)
+    assert "existence_pathology" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_good_checkpoints_outlive_a_bad_step(tmp_path):
+    images = tiny.examples(90, 1)
+
+    class Fails(tiny.Table):
+        served = 0
+
+        def gather(self, rows):
+            Fails.served += 1
+            found = super().gather(rows)
+            return found if Fails.served <= 6 else found.float() * math.nan
+
+    data = tiny.Examples(Fails(images.images.tensor), images.image_rows, images.labels, images.label_rows)
+    with pytest.raises(TrainingError, match="Step 7 of 15"):
+        tiny.train(tmp_path, data=(data, tiny.examples(31, 2)))
+    assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == [
+        "step-000000005.pt",
+        "step-000000006.pt",
+    ]
+
+
+def test_without_validation_images(tmp_path):
+    with pytest.raises(TrainingError, match="validation split has no images"):
+        tiny.train(tmp_path, data=(tiny.examples(20, 1), tiny.examples(0, 2)))
+
+
+def test_without_positives_the_loss_chooses(tmp_path):
+    validation = tiny.examples(10, 2)
+    validation.labels.tensor.fill_(-1)
+    found = tiny.train(tmp_path, data=(tiny.examples(40, 1), validation), epochs=2)
+    assert found.criterion == "loss"
+    assert found.pathology_auroc == {"bar": None, "beam": None, "board": None}
+    assert min(found.curves, key=lambda row: row["validation_loss"])["epoch"] == found.best_epoch
+
+
+@pytest.mark.parametrize(
+    "switch", [{"disentangle": False}, {"icl": False}, {"icl_scale": "learned", "learn_tau": True}]
+)
+def test_switches_of_the_model_train(tmp_path, switch):
+    found = tiny.train(tmp_path, model=tiny.dataclasses.replace(tiny.MODEL, **switch), epochs=1)
+    assert math.isfinite(found.curves[0]["loss"])
+    assert (found.curves[0]["icl"] == 0) == (switch == {"icl": False})
+
+
+def test_without_icl_its_weight_does_not_matter(tmp_path):
+    model = tiny.dataclasses.replace(tiny.MODEL, icl=False)
+    tiny.train(tmp_path / "a", model=model, epochs=1)
+    tiny.train(tmp_path / "b", model=model, loss=LossConfig(icl_weight=5.0), epochs=1)
+    weights = [load_file(tmp_path / run / "out/last/model.safetensors") for run in "ab"]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_two_processes_give_the_loss_curve_of_one(whole, tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, tiny.__file__, str(tmp_path), "2"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    for ours, wanted in zip(json.loads((tmp_path / "curves.json").read_text()), whole[1].curves, strict=True):
+        assert ours == pytest.approx(wanted, rel=2e-3)
+    both, one = (load_file(folder / MODELS[2]) for folder in (tmp_path, whole[0]))
+    assert all(torch.allclose(both[name].float(), one[name].float(), atol=2e-3) for name in one)
