@@ -14,12 +14,13 @@ from pipeline.triplets.lexicon import UNSPECIFIED, Lexicon
 from pipeline.triplets.vocabulary import Cue, Meaning, Mention
 
 NORMAL = "normal"
+_DEVICES = ("device", "central venous catheter", "pacemaker", "hardware")
 _NEAR = 4  # at most so many words without a cue stand between neighbours
 
 _AND, _OR, _COMMA, _VERB, _BREAK = map(int, (Cue.AND, Cue.OR, Cue.COMMA, Cue.VERB, Cue.BREAK))
 _PREPOSITION, _DISTANCE, _AFFIRMING = int(Cue.PREPOSITION), int(Cue.DISTANCE), int(Cue.AFFIRMING)
 _OPENING, _NEGATION = int(Cue.OPENING), int(Cue.NEGATION)
-_REPRESENTING, _DOUBTING = int(Cue.REPRESENTING), int(Cue.UNCERTAINTY | Cue.UNCERTAINTY_AFTER)
+_EXPLAINING = int(Cue.REPRESENTING | Cue.UNCERTAINTY | Cue.UNCERTAINTY_AFTER)
 _STATING = int(Cue.VERB | Cue.NEGATION | Cue.UNCERTAINTY | Cue.RELATIVE)
 _LISTS = _AND | _OR | _COMMA
 _ENUMERATING = _AND | _OR | int(Cue.ALTERNATIVE)
@@ -52,6 +53,7 @@ class _Node:
     meaning: Meaning
     between: int  # all cues since the node before
     last: int  # the last of these that is more than a description
+    is_place: bool
     side: str | None = None
     severity: str | None = None
     first_side: "_Sided | None" = None  # "moderate left" in "moderate left and small right effusions"
@@ -60,10 +62,6 @@ class _Node:
     owned: list["_Node"] = field(default_factory=list)
     finding: str | None = None
     anatomies: tuple[str, ...] = ()
-
-    @property
-    def is_place(self) -> bool:
-        return bool(self.meaning.places)
 
 
 class Attachment:
@@ -90,17 +88,16 @@ class Attachment:
 
     def _graded(self, node: _Node, anatomies: Iterable[str]) -> tuple[tuple[str, str | None], ...]:
         if node.first_side is None:
-            return tuple((anatomy, node.severity) for anatomy in anatomies)
+            return tuple([(anatomy, node.severity) for anatomy in anatomies])
         side, severity = node.first_side
         first = {anatomy for anatomy in anatomies if self._lexicon.anatomies[anatomy].side == side}
-        return tuple((anatomy, severity if anatomy in first else node.severity) for anatomy in anatomies)
+        return tuple([(anatomy, severity if anatomy in first else node.severity) for anatomy in anatomies])
 
     def _nodes(self, mentions: Sequence[Mention]) -> list[_Node]:
-        places = {place for mention in mentions for place in mention.meaning.places}
         reader = _Reader()
         for index, mention in enumerate(mentions):
             meaning = mention.meaning
-            if meaning.finding or meaning.places or not places.isdisjoint(meaning.described):
+            if meaning.finding or meaning.places or (meaning.described and _is_described(meaning, mentions)):
                 reader.node(index, mention)
             else:
                 reader.word(mention)
@@ -120,6 +117,8 @@ class Attachment:
             node.anatomies = self._own(node, node.finding)
 
     def _own(self, node: _Node, finding: str) -> tuple[str, ...]:
+        if not node.owned:
+            return ()
         names: list[str] = []
         for place in node.owned:
             side = place.side or node.side or self._side_around(place, node.owned)
@@ -144,27 +143,34 @@ class Attachment:
 
     def _share(self, nodes: Sequence[_Node], findings: Sequence[_Node]) -> None:
         """Give findings without a place that of a finding they are listed with, or that they explain."""
+        if all(node.anatomies or node.side for node in findings):
+            return
         links = [_between(nodes, *pair) for pair in pairwise(findings)]
         for index, link in enumerate(links):
             giver, taker = findings[index], findings[index + 1]
             if taker.anatomies or taker.side:
                 continue
-            if _is_list(links, index):
-                self._inherit(taker, giver, by_side=True)
-            elif link & (_REPRESENTING | _DOUBTING) and not link & (_AND | _NEGATION | _BREAK):
-                self._inherit(taker, giver, by_side=bool(link & _REPRESENTING))
+            explains = link & _EXPLAINING and not link & (_AND | _NEGATION | _BREAK)
+            if explains or _is_list(links, index):
+                self._inherit(taker, giver)
         for index in reversed(range(len(links))):
             giver, taker = findings[index + 1], findings[index]
             follows = any(place.mention > giver.mention and not place.loose for place in giver.owned)
             if follows and not (taker.anatomies or taker.side) and _is_list(links, index):
-                self._inherit(taker, giver, by_side=True)
+                self._inherit(taker, giver)
 
-    def _inherit(self, taker: _Node, giver: _Node, by_side: bool) -> None:
+    def _inherit(self, taker: _Node, giver: _Node) -> None:
+        """Take the giver's places when both findings live in the same organ, else its side."""
+        pathologies = self._lexicon.pathologies
+        if pathologies[str(giver.finding)].parent in _DEVICES:
+            return
         named = giver.anatomies or (self._anatomies(giver) if giver.side else ())
-        taker.anatomies = tuple(name for name in named if self._fits(str(taker.finding), name))
+        home = pathologies[str(taker.finding)].default_anatomy
+        if home in (UNSPECIFIED, pathologies[str(giver.finding)].default_anatomy):
+            taker.anatomies = tuple(name for name in named if self._fits(str(taker.finding), name))
         described = [taker.meaning.described[name] for name in taker.anatomies if name in taker.meaning.described]
         taker.finding = described[0] if described else taker.finding
-        if by_side and not taker.anatomies:
+        if not taker.anatomies:
             sides = {self._lexicon.anatomies[name].side for name in named} - {None}
             taker.side = "both" if len(sides) == 2 else next(iter(sides), None)
 
@@ -172,6 +178,11 @@ class Attachment:
         if node.anatomies or node.finding == NORMAL:
             return node.anatomies
         return self._lexicon.sided(self._lexicon.pathologies[str(node.finding)].default_anatomy, node.side)
+
+
+def _is_described(meaning: Meaning, mentions: Iterable[Mention]) -> bool:
+    """Whether the sentence names a place of which the word means a finding."""
+    return any(place in meaning.described for mention in mentions for place in mention.meaning.places)
 
 
 class _Reader:
@@ -189,7 +200,10 @@ class _Reader:
     def node(self, index: int, mention: Mention) -> None:
         if self._side is None and self._first_side is not None:
             self._return_side(self._first_side.side)
-        node = _Node(index, mention.start, mention.end, mention.meaning, self._between, self._last, self._side)
+        node = _Node(
+            index, mention.start, mention.end, mention.meaning, self._between, self._last, bool(mention.meaning.places)
+        )
+        node.side = self._side
         if not node.is_place:
             node.severity, self._severity = self._severity, None
             node.first_side = self._first_side if self._side == "both" else None
@@ -252,6 +266,7 @@ def _tie(nodes: Sequence[_Node]) -> None:
     for node in nodes:
         if node.owner is not None:
             node.owner.owned.append(node)
+            node.owner = None  # from here on the finding knows its places only: cycles would keep the collector busy
 
 
 def _neighbour(nodes: Sequence[_Node], index: int) -> _Node | None:
