@@ -5,12 +5,11 @@ One process and many take the same path; what differs is decided here and by Lig
 
 import logging
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce  # differentiable
 
 Precision = Literal["32-true", "bf16-mixed"]
 
@@ -24,7 +23,8 @@ def launch(devices: int | Literal["auto"], nodes: int, precision: Precision) -> 
         precision: "bf16-mixed" runs matrix products and convolutions in bfloat16, weights stay float32.
     """
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning.*", message=".*(isinstance|TPU|HPU|srun).*")
+    warnings.filterwarnings("ignore", message=".*srun.*")  # offered wherever SLURM is installed
+    warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather is deprecated.*")
     strategy = "auto" if devices in (1, "auto") and nodes == 1 else "ddp"
     fabric = Fabric(accelerator="auto", devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
     fabric.launch()
@@ -62,7 +62,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         moments = torch.stack([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))])
-        mean, square = all_reduce(moments) / torch.distributed.get_world_size()  # type: ignore[no-untyped-call]
+        mean, square = _Sum.apply(moments) / torch.distributed.get_world_size()  # type: ignore[no-untyped-call]
         variance = square - mean.square()
         self._track(mean.detach(), variance.detach(), x.numel() // x.shape[1] * torch.distributed.get_world_size())
         scale = self.weight * (variance + self.eps).rsqrt()
@@ -78,3 +78,19 @@ class SharedBatchNorm(nn.BatchNorm2d):
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * number / (number - 1), self.momentum)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over processes. Each process's loss depends on it, so gradients are summed too."""
+
+    @staticmethod
+    def forward(_context: Any, own: Tensor) -> Tensor:
+        total = own.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        torch.distributed.all_reduce(total)
+        return total
