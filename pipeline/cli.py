@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pipeline.errors import PipelineError
-from pipeline.params import compose, parse_params
+from pipeline.params import compose, load_params, parse_params
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -30,7 +30,7 @@ def results() -> None:
     """Print the result table of the last run, and how to see more."""
     from pipeline.reporting.terminal import print_results
 
-    print_results(Path("reports"))
+    print_results(Path("reports"), load_params(["benchmarks", "grounding"]).model_dump())
 
 
 @app.command()

@@ -271,7 +271,8 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> tuple[str, dict[str,
     except HydraException as error:
         raise ParamsError(f"{folder} does not compose: {str(error).splitlines()[0]}.") from error
     OmegaConf.resolve(config)
-    return OmegaConf.to_yaml(config), OmegaConf.to_container(config)
+    values: dict[str, Any] = OmegaConf.to_object(config)  # type: ignore[assignment]
+    return OmegaConf.to_yaml(config), values
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

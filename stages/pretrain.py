@@ -9,12 +9,13 @@ from safetensors.torch import load_file
 
 from pipeline.images.shards import ImageShards
 from pipeline.losses import LossConfig
+from pipeline.model_card import CardInputs, model_card
 from pipeline.networks.medslip import MeDSLIPConfig
 from pipeline.params import Params
 from pipeline.schemas import IMAGES, QUERY_SETS, read_table
 from pipeline.semantics.labels import ExistenceMatrix
 from pipeline.semantics.query_sets import query_names
-from pipeline.tracking import training_run
+from pipeline.tracking import Training, training_run
 from pipeline.training.augmentation import AugmentConfig
 from pipeline.training.data import Examples
 from pipeline.training.loop import Queries, Recipe, Result, TrainConfig, pretrain
@@ -38,13 +39,18 @@ def main() -> None:
         if result.leader:
             write_outputs(result, len(train), len(validation))
             TRAINING.write_text(json.dumps(asdict(training), indent=2, sort_keys=True) + "\n")
+            write_card(result, training, queries)
             tracked.finish(model_hash())
 
 
 def read_queries() -> Queries:
     table, vectors = read_table(Path("data/query_sets.parquet"), QUERY_SETS), load_file(VECTORS)
-    names = [tuple(query_names(table, kind)) for kind in ("pathology", "anatomy")]
-    return Queries(*names, vectors["pathology/explanation"], vectors["anatomy/template"])
+    return Queries(
+        tuple(query_names(table, "pathology")),
+        tuple(query_names(table, "anatomy")),
+        vectors["pathology/explanation"],
+        vectors["anatomy/template"],
+    )
 
 
 def recipe(params: Params, queries: Queries) -> Recipe:
@@ -84,6 +90,20 @@ def write_outputs(result: Result, train: int, validation: int) -> None:
         "anatomy_auroc": result.anatomy_auroc,
     }
     write_metrics(curves.with_name("metrics.json"), metrics)
+
+
+def write_card(result: Result, training: Training, queries: Queries) -> None:
+    best = result.curves[result.best_epoch - 1]
+    inputs = CardInputs(
+        method="MeDSLIP",
+        phantoms=Path("data/phantom/truth").is_dir(),
+        model_hash=model_hash(),
+        params=training.params,
+        counts=json.loads(Path("reports/corpus.json").read_text()),
+        metrics={name: value for name, value in best.items() if name.startswith("validation")},
+        queries={"pathologies": queries.pathologies, "anatomies": queries.anatomies},
+    )
+    (PRETRAINED / "README.md").write_text(model_card(inputs))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Extract triplets from the reports; score them where the truth is known."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -15,11 +16,12 @@ def main() -> None:
     reports = studies.select("study_id", text="report")
     triplets = extract(reports, source=params.extraction.source, workers=workers())
     write_table(triplets, Path("data/triplets.parquet"), TRIPLETS)
-    metrics = {"studies": len(studies), "triplets": len(triplets)}
+    metrics: dict[str, Any] = {"studies": len(studies), "extracted": len(triplets)}
     truth = Path(params.data.root) / "truth" / "triplets.parquet"
     if truth.is_file():
         known = pl.read_parquet(truth).join(studies.select("study_id"), on="study_id", how="semi")
-        metrics |= score(triplets, known)
+        scored = score(triplets, known)
+        metrics |= {**scored, **scored["triplets"]}  # the headline figures at the top level too
     write_metrics(Path("reports/triplets.json"), metrics)
 
 

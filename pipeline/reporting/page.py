@@ -26,7 +26,7 @@ def write_report(inputs: ReportInputs, out: Path) -> list[Path]:
     Raises:
         TableError: an input is not what its stage writes.
     """
-    story = tell(inputs, load_outcome(inputs.reports))
+    story = tell(inputs, load_outcome(inputs.reports, inputs.params))
     figure_folder = out / "figures"
     figure_folder.mkdir(parents=True, exist_ok=True)
     for old in figure_folder.iterdir():

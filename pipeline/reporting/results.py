@@ -4,7 +4,7 @@ A part that was not computed is None or empty; a file that cannot be read is an 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,13 +77,19 @@ class Outcome:
         }
 
 
-def load_outcome(reports: Path) -> Outcome:
-    """Read everything below the reports folder that is there.
+def load_outcome(reports: Path, params: Mapping[str, Any]) -> Outcome:
+    """Read what is there of the run's results; files of benchmarks that the run leaves out are left alone.
+
+    Args:
+        reports: the folder of metrics, scores and curves.
+        params: `benchmarks` and `grounding` name the evaluations of the run.
 
     Raises:
         TableError: a file is not what its stage writes.
     """
-    zero_shot = _all_json(reports / "zero_shot")
+    zero_shot = _all_json(reports / "zero_shot", params["benchmarks"])
+    grounding = _all_json(reports / "grounding", params["grounding"])
+    maps = {name: reports / "grounding" / f"{name}.npz" for name in grounding}
     scores = {name: reports / "zero_shot" / f"{name}.parquet" for name in zero_shot}
     points, silhouette = reports / "embeddings.parquet", _json(reports / "embeddings.json")
     return Outcome(
@@ -93,8 +99,8 @@ def load_outcome(reports: Path) -> Outcome:
         triplets=_json(reports / "triplets.json"),
         zero_shot=zero_shot,
         scores={name: _test_scores(path) for name, path in scores.items() if path.is_file()},
-        grounding=_all_json(reports / "grounding"),
-        heat_maps={path.stem: _heat_maps(path) for path in sorted((reports / "grounding").glob("*.npz"))},
+        grounding=grounding,
+        heat_maps={name: _heat_maps(path) for name, path in maps.items() if path.is_file()},
         streams=read_table(points, POINTS) if points.is_file() else None,
         silhouette=silhouette["silhouette"] if silhouette else None,
     )
@@ -112,10 +118,8 @@ def _json(path: Path) -> Results | None:
     return content
 
 
-def _all_json(folder: Path) -> dict[str, Results]:
-    named = {path.stem: path for path in sorted(folder.glob("*.json"))}
-    paths = [named[name] for name in dict.fromkeys([*ORDER, *named]) if name in named]
-    found = {path.stem: _json(path) for path in paths}
+def _all_json(folder: Path, names: Iterable[str]) -> dict[str, Results]:
+    found = {name: _json(folder / f"{name}.json") for name in names}
     return {name: content for name, content in found.items() if content is not None}
 
 

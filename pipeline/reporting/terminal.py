@@ -1,6 +1,8 @@
 """Tables in the terminal: the results of the last run, and the comparison of all runs."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,13 +16,17 @@ from pipeline.reporting.results import Outcome, Results, load_outcome
 NOTE = "Rows named `published` are the papers' own figures, measured on other data than this project's."
 
 
-def print_results(reports: Path) -> None:
+def print_results(reports: Path, params: Mapping[str, Any]) -> None:
     """Print the results of the last run and where to see more.
+
+    Args:
+        reports: the folder of the results.
+        params: nested as in params.yaml; its benchmarks are shown.
 
     Raises:
         PipelineError: there are none yet.
     """
-    outcome = load_outcome(reports)
+    outcome = load_outcome(reports, params)
     if not outcome.zero_shot:
         raise PipelineError(f"{reports}/zero_shot holds no results: run `dvc repro` first.")
     console = Console()

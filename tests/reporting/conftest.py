@@ -29,6 +29,8 @@ PARAMS = {
     "corpus": {"name": "mimic_cxr"},
     "model": {"disentangle": True},
     "loss": {"icl": True, "protocl": True},
+    "benchmarks": {name: {} for name in FINDINGS},
+    "grounding": ["rsna"],
 }
 
 

@@ -61,7 +61,7 @@ def test_every_figure_has_words_and_every_section_a_heading(page: Page) -> None:
 def test_the_answer_comes_first_and_names_whose_figures_are_whose(written: Path, inputs: ReportInputs) -> None:
     text = (written / "index.html").read_text()
     opening = text[text.index("<body>") : text.index("<main>")]
-    auroc = load_outcome(inputs.reports).zero_shot["cxr14"]["auroc"]
+    auroc = load_outcome(inputs.reports, inputs.params).zero_shot["cxr14"]["auroc"]
     assert f"{auroc:.3f}" in opening
     assert "1,724" in opening
     assert "the MeDSLIP paper prints 0.803, on its own data" in opening
@@ -89,7 +89,10 @@ def test_the_markdown_shows_the_figures_that_are_there(written: Path) -> None:
 
 def test_what_was_not_computed_is_said(inputs: ReportInputs, tmp_path: Path) -> None:
     shutil.copytree(inputs.reports / "zero_shot", tmp_path / "reports" / "zero_shot")
-    story = tell(replace(inputs, reports=tmp_path / "reports", contact_sheet=None), load_outcome(tmp_path / "reports"))
+    story = tell(
+        replace(inputs, reports=tmp_path / "reports", contact_sheet=None),
+        load_outcome(tmp_path / "reports", inputs.params),
+    )
     assert len(story.missing) == 5
     assert "Not computed in this run" in html(story)
 
@@ -98,7 +101,7 @@ def test_a_small_real_corpus_gets_its_cautions(inputs: ReportInputs, tmp_path: P
     (tmp_path / "reports/pretrain").mkdir(parents=True)
     (tmp_path / "reports/pretrain/metrics.json").write_text('{"train_images": 70, "best_epoch": 3}')
     params = {**inputs.params, "data": {"root": "elsewhere"}, "corpus": {"name": "covid_chestxray"}}
-    story = tell(ReportInputs(tmp_path / "reports", None, params), load_outcome(tmp_path / "reports"))
+    story = tell(ReportInputs(tmp_path / "reports", None, params), load_outcome(tmp_path / "reports", inputs.params))
     assert story.title == "MeDSLIP on covid-chestxray"
     assert any("70 images only" in caution for caution in story.cautions)
     assert not any("phantom" in caution for caution in story.cautions)
@@ -112,4 +115,4 @@ def test_an_unreadable_result_is_named(inputs: ReportInputs, tmp_path: Path, nam
     shutil.copytree(inputs.reports, tmp_path / "reports")
     (tmp_path / "reports" / name).write_bytes(b"[broken")
     with pytest.raises(TableError, match=name):
-        load_outcome(tmp_path / "reports")
+        load_outcome(tmp_path / "reports", inputs.params)

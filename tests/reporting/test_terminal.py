@@ -17,7 +17,7 @@ RUNS = pl.DataFrame({
 
 
 def test_the_result_table_has_a_line_per_evaluation(inputs: ReportInputs) -> None:
-    outcome = load_outcome(inputs.reports)
+    outcome = load_outcome(inputs.reports, inputs.params)
     console = Console(width=120, file=io.StringIO(), record=True)
     console.print(terminal.results_table(outcome))
     lines = [line for line in console.export_text().splitlines() if "zero-shot" in line or "grounding" in line]
@@ -28,7 +28,7 @@ def test_the_result_table_has_a_line_per_evaluation(inputs: ReportInputs) -> Non
 
 def test_results_that_are_not_there_name_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="run `dvc repro` first"):
-        terminal.print_results(tmp_path)
+        terminal.print_results(tmp_path, {"benchmarks": [], "grounding": []})
 
 
 def test_the_comparison_prints_runs_switches_and_published_rows(

@@ -30,7 +30,7 @@ def _read(script: Path) -> tuple[set[str], set[str]]:
             used |= {"seed", "threads"}
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "training_record":
             used |= {"method", "scale", "corpus"}
-    return asked, used
+    return asked, asked if "model_dump" in used else used
 
 
 @pytest.mark.parametrize("name", STAGES)
