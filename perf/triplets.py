@@ -1,8 +1,8 @@
 """Reports per second of the `spacy` source on one core, against spaCy's PhraseMatcher over the same phrases.
 
-Reports of about 60 words are composed from the lexicon with a fixed seed: `fresh` ones hardly repeat a sentence, `routine`
-ones draw theirs from 2,000, as real corpora repeat theirs. The matcher only finds the names: it reads no scope, side or
-place. Run: python -m perf.triplets. Times are of one core's CPU, so that other work on the machine does not count.
+Reports of about 60 words are composed from the lexicon with a fixed seed: `fresh` ones hardly repeat a sentence,
+`routine` ones draw theirs from 2,000, as real corpora repeat theirs. The matcher only finds the names: it reads no
+scope, side or place. Run: python -m perf.triplets. Times are of one core's CPU, so that other work does not count.
 """
 
 import time
@@ -37,21 +37,21 @@ def sentences(lexicon: Lexicon, rng: np.random.Generator) -> Iterator[str]:
                 yield f"The {place} is normal and there is no evidence of {a}."
 
 
-def report(source: Iterator[str]) -> str:
+def _report(source: Iterator[str]) -> str:
     text = ""
     while len(text.split()) < WORDS:
         text += next(source) + " "
     return text
 
 
-def rate(read: Callable[[str], object], reports: list[str]) -> float:
+def _rate(read: Callable[[str], object], reports: list[str]) -> float:
     start = time.process_time()
     for text in reports:
         read(text)
     return len(reports) / (time.process_time() - start)
 
 
-def phrase_matcher(lexicon: Lexicon) -> Callable[[str], object]:
+def _phrase_matcher(lexicon: Lexicon) -> Callable[[str], object]:
     nlp = spacy.blank("en")
     matcher = PhraseMatcher(nlp.vocab, attr="LOWER")
     for name, entry in (*lexicon.pathologies.items(), *lexicon.anatomies.items()):
@@ -65,10 +65,10 @@ def main() -> None:
     fresh = sentences(lexicon, rng)
     stock = [next(fresh) for _ in range(2000)]
     routine = iter(lambda: str(rng.choice(stock)), None)
-    sets = {name: [report(source) for _ in range(REPORTS)] for name, source in (("fresh", fresh), ("routine", routine))}
-    for name, reports in sets.items():
-        reference = rate(phrase_matcher(lexicon), reports)
-        ours = rate(SpacyRules(lexicon).read, reports)
+    for name, source in (("fresh", fresh), ("routine", routine)):
+        reports = [_report(source) for _ in range(REPORTS)]
+        reference = _rate(_phrase_matcher(lexicon), reports)
+        ours = _rate(SpacyRules(lexicon).read, reports)
         print(f"{name}: {ours:,.0f} reports/s, {ours / LIMIT:.2f} of the {LIMIT:,} required; ", end="")
         print(f"PhraseMatcher alone {reference:,.0f} reports/s; ratio {ours / reference:.2f}")
 

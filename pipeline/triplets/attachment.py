@@ -80,7 +80,8 @@ class Attachment:
                 self._resolve(node)
         findings = [node for node in nodes if node.finding is not None]
         self._share(nodes, [node for node in findings if node.finding != NORMAL])
-        alone = (UNSPECIFIED,) if len(nodes) == 1 else ()  # "Normal.", but not the "intact" of "the wires are intact"
+        subject = len(nodes) > 1 or any(node.between & _VERB for node in nodes)
+        alone = () if subject else (UNSPECIFIED,)  # "Normal.", but not the "intact" of "the wires are intact"
         return [
             Attached(node.mention, str(node.finding), self._graded(node, self._anatomies(node) or alone))
             for node in findings

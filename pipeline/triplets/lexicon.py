@@ -16,6 +16,17 @@ from pipeline.errors import ParamsError
 
 UNSPECIFIED = "unspecified"
 SIDES = ("left", "right")
+_SECTIONS = (
+    "pathologies",
+    "anatomies",
+    "groups",
+    "coordinated",
+    "severities",
+    "sides",
+    "lookalikes",
+    "plurals",
+    "label_sets",
+)
 _LEXICON_FILE = Path(__file__).with_name("lexicon.yaml")
 
 
@@ -104,6 +115,7 @@ def load_lexicon(path: Path = _LEXICON_FILE) -> Lexicon:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except (OSError, yaml.YAMLError) as error:
         raise ParamsError(f"The lexicon {path.name} cannot be read ({error}): mend the file.") from error
+    _check_sections(raw, path.name)
     sided = {name for name, entry in raw["anatomies"].items() if entry.get("sides")}
     lexicon = Lexicon(
         pathologies={name: _pathology(name, entry or {}) for name, entry in raw["pathologies"].items()},
@@ -120,6 +132,12 @@ def load_lexicon(path: Path = _LEXICON_FILE) -> Lexicon:
     )
     _check(lexicon, path.name)
     return lexicon
+
+
+def _check_sections(raw: object, file: str) -> None:
+    for section in _SECTIONS:
+        if not isinstance(raw, dict) or not isinstance(raw.get(section), dict | list):
+            raise ParamsError(f"{file} lacks the section {section}: restore it from the repository's version.")
 
 
 def _plural(word: str, irregular: Mapping[str, str]) -> str:

@@ -26,7 +26,7 @@ _HEADING = re.compile(
     + r")[ \t*]*:",
     re.IGNORECASE | re.MULTILINE,
 )
-_BANNER = re.compile(r"^\s*(?:final|preliminary|wet read)\s+report\s*$", re.IGNORECASE | re.MULTILINE)
+_BANNER = re.compile(r"^[ \t]*(?:final|preliminary|wet read)[ \t]+report[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 _MASKED = re.compile(r"_{2,}|\bX{3,}\b")  # words removed for privacy: "___" in MIMIC-CXR, "XXXX" in Open-i
 

@@ -12,7 +12,7 @@ from pipeline.triplets.attachment import Attachment
 from pipeline.triplets.existence import existences
 from pipeline.triplets.lexicon import Lexicon
 from pipeline.triplets.sections import read_sections
-from pipeline.triplets.vocabulary import STOP, UNKNOWN, Vocabulary
+from pipeline.triplets.vocabulary import STOP, Vocabulary
 
 _MEMO = 1 << 16  # reports repeat their sentences; each costs about 1 kB
 
@@ -54,7 +54,7 @@ class SpacyRules:
         sentence = 0
         for section in read_sections(report):
             words = self._vocabulary.words(report[section.start : section.end])
-            for first, last in _sentences(words.ids):
+            for first, last in self._sentences(words.ids):
                 for found in self._read(tuple(words.ids[first:last])):
                     start, end = (
                         words.starts[first + found.start] + section.start,
@@ -77,13 +77,12 @@ class SpacyRules:
             for anatomy, severity in places
         )
 
-
-def _sentences(ids: list[int]) -> Iterator[tuple[int, int]]:
-    """Word ranges between stops; a lone unknown word is a list's number and belongs to what follows."""
-    first = 0
-    for index, word in enumerate((*ids, STOP)):
-        if word != STOP or (index == first + 1 and ids[first] == UNKNOWN):
-            continue
-        if index > first:
-            yield first, index
-        first = index + 1
+    def _sentences(self, ids: list[int]) -> Iterator[tuple[int, int]]:
+        """Word ranges between stops; a lone word of no meaning is a list's number and belongs to what follows."""
+        first = 0
+        for index, word in enumerate((*ids, STOP)):
+            if word != STOP or (index == first + 1 and not self._vocabulary.mentions(ids[first:index])):
+                continue
+            if index > first:
+                yield first, index
+            first = index + 1
