@@ -14,6 +14,7 @@ from pipeline.triplets.lexicon import Lexicon
 from pipeline.triplets.sections import read_sections
 from pipeline.triplets.vocabulary import STOP, Vocabulary
 
+_LONGEST = 200  # words; what runs on for longer is no sentence, and the rules look back and forth within one
 _MEMO = 1 << 16  # reports repeat their sentences; each costs about 1 kB
 
 
@@ -83,6 +84,6 @@ class SpacyRules:
         for index, word in enumerate((*ids, STOP)):
             if word != STOP or (index == first + 1 and not self._vocabulary.mentions(ids[first:index])):
                 continue
-            if index > first:
-                yield first, index
+            for start in range(first, index, _LONGEST):
+                yield start, min(start + _LONGEST, index)
             first = index + 1
