@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.networks.medslip import MeDSLIPOutput, StreamOutput
+from pipeline.networks.medslip import MeDSLIPOutput
 
 PRESENT, ABSENT, UNCERTAIN, UNMENTIONED = 1, 0, 2, -1  # values of the existence matrix
 TERMS = ("existence_pathology", "existence_anatomy", "proto_pathology", "proto_anatomy", "icl")
@@ -53,16 +53,37 @@ def pool_labels(existence: Tensor, dim: int) -> Tensor:
     return torch.where((existence == PRESENT).any(dim), PRESENT, pooled)
 
 
-def targets(labels: Tensor, config: LossConfig) -> tuple[Tensor, Tensor]:
-    """What the label policies make of existence values: which are positive and which are labelled, both bool."""
-    positive, labelled = labels == PRESENT, labels != UNCERTAIN
-    if config.uncertain == "positive":
-        positive = positive | (labels == UNCERTAIN)
-    if config.uncertain != "ignore":
-        labelled = torch.ones_like(labelled)
-    if config.unmentioned == "ignore":
-        labelled = labelled & (labels != UNMENTIONED)
-    return positive, labelled
+@dataclass(frozen=True)
+class Targets:
+    """What a batch of existence matrices says to the losses; all bool. Positive entries are always labelled.
+
+    Attributes:
+        positive: pairs that exist [B, N_a, N_p].
+        labelled: pairs that count [B, N_a, N_p].
+        negative: pairs that may be drawn as negatives of the prototypical loss [B, N_a, N_p].
+        pathology: positive and labelled pathologies [B, N_p] each.
+        anatomy: positive and labelled anatomies [B, N_a] each.
+    """
+
+    positive: Tensor
+    labelled: Tensor
+    negative: Tensor
+    pathology: tuple[Tensor, Tensor]
+    anatomy: tuple[Tensor, Tensor]
+
+    @classmethod
+    def of(cls, existence: Tensor, config: LossConfig) -> "Targets":
+        """Apply the label policies to existence matrices, int8 [B, N_a, N_p]."""
+        positive, labelled = _judge(existence, config)
+        unsure = (existence == UNCERTAIN) & (config.uncertain == "ignore")
+        pathology, anatomy = (_judge(pool_labels(existence, dim), config) for dim in (1, 2))
+        return cls(positive, labelled, ~(positive | unsure), pathology, anatomy)
+
+    def counts(self) -> Tensor:
+        """How many entries each term averages over, in the order of TERMS: float32 [5]."""
+        existing = (self.positive.any(1), self.positive.any(2))
+        counted = (self.pathology[1], self.anatomy[1], *existing, self.labelled)
+        return torch.stack([entries.sum() for entries in counted]).float()
 
 
 def existence_loss(logits: Tensor, positive: Tensor, labelled: Tensor, count: Tensor | None = None) -> Tensor:
@@ -121,7 +142,7 @@ def proto_loss(
 def medslip_terms(
     output: MeDSLIPOutput,
     prompts: tuple[Tensor, Tensor],
-    existence: Tensor,
+    targets: Targets,
     draws: Tensor,
     config: LossConfig,
     counts: Tensor | None = None,
@@ -131,38 +152,26 @@ def medslip_terms(
     Args:
         output: of the model.
         prompts: vectors of pathologies [N_p, h] and anatomies [N_a, h].
-        existence: int8 [B, N_a, N_p].
+        targets: of the batch.
         draws: uniform in [0, 1) [B, N_a, N_p].
         config: the settings.
-        counts: [5], what to divide each term by; by default the batch's own `term_counts`.
+        counts: [5], what to divide each term by; by default `targets.counts()`.
     """
-    count = [None] * len(TERMS) if counts is None else list(counts.unbind())
-    terms = []
-    for stream, dim, slot in ((output.pathology, 1, 0), (output.anatomy, 2, 1)):
-        positive, labelled = targets(pool_labels(existence, dim), config)
-        terms.append(existence_loss(stream.logits, positive, labelled, count[slot]))
-    by_anatomy, by_pathology = (existence, draws), (existence.transpose(1, 2), draws.transpose(1, 2))
+    n = (targets.counts() if counts is None else counts).unbind()
+    pathology, anatomy, scale = output.pathology, output.anatomy, output.proto_scale
     pathology_texts, anatomy_texts = prompts
-    terms.append(_proto_term(output.pathology, anatomy_texts, *by_pathology, output.proto_scale, config, count[2]))
-    terms.append(_proto_term(output.anatomy, pathology_texts, *by_anatomy, output.proto_scale, config, count[3]))
-    if output.icl_logits is None:
-        terms.append(torch.zeros_like(terms[0]))
-    else:
-        terms.append(icl_loss(output.icl_logits, *targets(existence, config), count[4]))
-    return torch.stack(terms)
-
-
-def term_counts(existence: Tensor, config: LossConfig) -> Tensor:
-    """How many entries each term averages over, in the order of TERMS: float32 [5]."""
-    positive, labelled = targets(existence, config)
-    counts = [
-        targets(pool_labels(existence, 1), config)[1].sum(),
-        targets(pool_labels(existence, 2), config)[1].sum(),
-        positive.any(1).sum(),
-        positive.any(2).sum(),
-        labelled.sum(),
+    by_anatomy = (targets.positive, targets.negative, draws)
+    by_pathology = (targets.positive.mT, targets.negative.mT, draws.mT)
+    terms = [
+        existence_loss(pathology.logits, *targets.pathology, n[0]),
+        existence_loss(anatomy.logits, *targets.anatomy, n[1]),
+        proto_loss(pathology.aligned, anatomy_texts, *by_pathology, scale, config, n[2]),
+        proto_loss(anatomy.aligned, pathology_texts, *by_anatomy, scale, config, n[3]),
     ]
-    return torch.stack(counts).float()
+    logits = output.icl_logits
+    nothing = torch.zeros_like(terms[0])
+    terms.append(nothing if logits is None else icl_loss(logits, targets.positive, targets.labelled, n[4]))
+    return torch.stack(terms)
 
 
 def term_weights(config: LossConfig) -> Tensor:
@@ -170,19 +179,16 @@ def term_weights(config: LossConfig) -> Tensor:
     return torch.tensor([1.0, 1.0, config.proto_weight, config.proto_weight, config.icl_weight])
 
 
-def _proto_term(
-    stream: StreamOutput,
-    texts: Tensor,
-    existence: Tensor,
-    draws: Tensor,
-    scale: Tensor,
-    config: LossConfig,
-    count: Tensor | None,
-) -> Tensor:
-    """The prototypical loss of a stream whose queries are the rows of `existence` [B, N, M]."""
-    positive = targets(existence, config)[0]
-    unsure = (existence == UNCERTAIN) & (config.uncertain == "ignore")
-    return proto_loss(stream.aligned, texts, positive, ~(positive | unsure), draws, scale, config, count)
+def _judge(labels: Tensor, config: LossConfig) -> tuple[Tensor, Tensor]:
+    """What the label policies make of existence values: which are positive and which are labelled."""
+    positive, labelled = labels == PRESENT, labels != UNCERTAIN
+    if config.uncertain == "positive":
+        positive = positive | (labels == UNCERTAIN)
+    if config.uncertain != "ignore":
+        labelled = torch.ones_like(labelled)
+    if config.unmentioned == "ignore":
+        labelled = labelled & (labels != UNMENTIONED)
+    return positive, labelled
 
 
 def _largest(draws: Tensor, among: Tensor, k: int) -> Tensor:

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from pipeline.losses import (
     TERMS,
     LossConfig,
+    Targets,
     existence_loss,
     icl_loss,
     medslip_terms,
     pool_labels,
     proto_loss,
-    targets,
-    term_counts,
     term_weights,
 )
 from pipeline.networks.medslip import MeDSLIPOutput, StreamOutput
@@ -141,7 +140,8 @@ def test_existence_and_icl_against_loops(case, policy):
     config = LossConfig(unmentioned=policy[0], uncertain=policy[1])
     logits = torch.randn(existence.shape, generator=torch.Generator().manual_seed(seed), requires_grad=True)
     slow = slow_bce(logits.flatten(), existence.flatten().tolist(), *policy)
-    same_with_gradients(icl_loss(logits, *targets(existence, config)), slow, logits)
+    targets = Targets.of(existence, config)
+    same_with_gradients(icl_loss(logits, targets.positive, targets.labelled), slow, logits)
 
 
 @settings(max_examples=60, deadline=None)
@@ -160,9 +160,8 @@ def test_proto_against_loops(case, protocl, similarity, negatives, policy):
     t = torch.randn(existence.shape[2], 6, generator=g)
     draws = torch.rand(existence.shape, generator=g)
     scale = torch.tensor(1 / 0.7, requires_grad=True)
-    positive = targets(existence, config)[0]
-    negative = ~positive & ~((existence == 2) & (policy[1] == "ignore"))
-    fast = proto_loss(v, t, positive, negative, draws, scale, config)
+    targets = Targets.of(existence, config)
+    fast = proto_loss(v, t, targets.positive, targets.negative, draws, scale, config)
     same_with_gradients(fast, slow_proto(v, t, existence, draws, 1 / scale, config), v, scale)
 
 
@@ -172,7 +171,7 @@ def test_total_against_loops(case, protocl, policy):
     existence, seed = case
     config = LossConfig(protocl, 0.5, "dot", 3, 2.0, *policy)
     output, leaves, prompts, draws = random_output(seed, existence)
-    fast = medslip_terms(output, prompts, existence, draws, config) @ term_weights(config)
+    fast = medslip_terms(output, prompts, Targets.of(existence, config), draws, config) @ term_weights(config)
     p, a, e = output.pathology, output.anatomy, existence
     slow = (
         slow_bce(p.logits.flatten(), [slow_pool(c.tolist()) for m in e for c in m.T], *policy)
@@ -188,7 +187,8 @@ def test_total_against_loops(case, protocl, policy):
 def test_nothing_to_learn_is_zero_with_a_graph(unmentioned):
     existence = torch.full((2, 4, 3), -1, dtype=torch.int8)
     output, leaves, prompts, draws = random_output(0, existence)
-    terms = medslip_terms(output, prompts, existence, draws, LossConfig(unmentioned=unmentioned))
+    config = LossConfig(unmentioned=unmentioned)
+    terms = medslip_terms(output, prompts, Targets.of(existence, config), draws, config)
     assert terms[2] == terms[3] == 0
     assert (terms == 0).all() == (unmentioned == "ignore")
     gradients = torch.autograd.grad(terms.sum(), leaves)
@@ -210,10 +210,10 @@ def test_parts_with_mean_counts_add_up_to_the_whole(case, policy):
     existence = torch.cat([existence, existence.flip(0).roll(1, 1)])  # an even number of images
     config = LossConfig(unmentioned=policy[0], uncertain=policy[1])
     output, _, prompts, draws = random_output(seed, existence)
-    whole = medslip_terms(output, prompts, existence, draws, config)
+    whole = medslip_terms(output, prompts, Targets.of(existence, config), draws, config)
     half = len(existence) // 2
     cuts = [slice(0, half), slice(half, None)]
-    counts = torch.stack([term_counts(existence[cut], config) for cut in cuts]).mean(0)
+    counts = torch.stack([Targets.of(existence[cut], config).counts() for cut in cuts]).mean(0)
 
     def cut_stream(stream, cut):
         return StreamOutput(stream.patches[cut], stream.queried[cut], stream.logits[cut], stream.aligned[cut], None)
@@ -221,7 +221,7 @@ def test_parts_with_mean_counts_add_up_to_the_whole(case, policy):
     def cut_terms(cut):
         icl, scale = output.icl_logits[cut], output.proto_scale
         part = MeDSLIPOutput(cut_stream(output.pathology, cut), cut_stream(output.anatomy, cut), icl, scale)
-        return medslip_terms(part, prompts, existence[cut], draws[cut], config, counts)
+        return medslip_terms(part, prompts, Targets.of(existence[cut], config), draws[cut], config, counts)
 
     torch.testing.assert_close(sum(cut_terms(cut) for cut in cuts) / 2, whole, rtol=1e-4, atol=1e-6)
 
@@ -243,6 +243,10 @@ def test_without_icl_logits_the_term_is_zero():
     existence = torch.ones(1, 2, 2, dtype=torch.int8)
     output, _, prompts, draws = random_output(0, existence)
     output.icl_logits = None
-    terms = dict(zip(TERMS, medslip_terms(output, prompts, existence, draws, LossConfig()), strict=True))
+    terms = dict(
+        zip(
+            TERMS, medslip_terms(output, prompts, Targets.of(existence, LossConfig()), draws, LossConfig()), strict=True
+        )
+    )
     assert terms["icl"] == 0
     assert terms["existence_pathology"] > 0

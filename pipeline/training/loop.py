@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
 from pipeline.errors import TrainingError
-from pipeline.losses import TERMS, LossConfig, medslip_terms, term_counts, term_weights
+from pipeline.losses import TERMS, LossConfig, Targets, medslip_terms, term_weights
 from pipeline.networks.io import save_model
 from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
 from pipeline.training.augmentation import AugmentConfig, Mirror, augment
@@ -240,7 +240,7 @@ class _Trainer:
         """One optimiser step on this process's parts of the global batch."""
         torch.manual_seed(mix(self.config.seed, step, self.fabric.global_rank))  # dropout
         prepared = [self._prepare(part) for part in parts]
-        counts = torch.stack([term_counts(existence, self.recipe.loss) for _, existence, _ in prepared]).mean(0)
+        counts = torch.stack([targets.counts() for _, targets, _ in prepared]).mean(0)
         counts = over_processes(self.fabric, counts, "mean")
         measured = torch.zeros_like(counts)
         for index, part in enumerate(prepared):
@@ -256,17 +256,17 @@ class _Trainer:
         self.scheduler.step()
         self.window.append(torch.cat([measured, (measured @ self.weights)[None], norm[None]]))
 
-    def _prepare(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Augmented images, their labels, and the draws of the prototypical loss."""
+    def _prepare(self, batch: Batch) -> tuple[Tensor, Targets, Tensor]:
+        """Augmented images, what their labels say, and the draws of the prototypical loss."""
         batch = batch.to(self.fabric.device)
         images, existence = augment(
             batch.images, batch.existence, batch.augment_draws, self.recipe.augment, self.mirror
         )
-        return images, existence, batch.proto_draws
+        return images, Targets.of(existence, self.recipe.loss), batch.proto_draws
 
-    def _terms(self, images: Tensor, existence: Tensor, draws: Tensor, counts: Tensor) -> Tensor:
+    def _terms(self, images: Tensor, targets: Targets, draws: Tensor, counts: Tensor) -> Tensor:
         output = self.model(images, *self.prompts)
-        return medslip_terms(output, self.prompts, existence, draws, self.recipe.loss, counts)
+        return medslip_terms(output, self.prompts, targets, draws, self.recipe.loss, counts)
 
     def _account(self, step: int, interruption: "_Interruption", bar: TrainingBar) -> None:
         """Log, validate, save and stop, each when it is due after so many steps."""

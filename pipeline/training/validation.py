@@ -8,7 +8,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from pipeline.losses import TERMS, LossConfig, medslip_terms, pool_labels, targets, term_counts, term_weights
+from pipeline.losses import TERMS, LossConfig, Targets, medslip_terms, term_weights
 from pipeline.networks.medslip import MeDSLIP
 from pipeline.training.augmentation import plain
 from pipeline.training.data import Examples, prefetch
@@ -70,15 +70,17 @@ def validate(
     draws = _draws(prompts, seed)  # the same for every image, so that they depend on neither batch nor process
     for images, existence in _shares(examples, batch, fabric):
         output = model(plain(images), *prompts)
-        sums += medslip_terms(output, prompts, existence, draws.expand_as(existence), config, one)
-        counts += term_counts(existence, config)
+        targets = Targets.of(existence, config)
+        sums += medslip_terms(output, prompts, targets, draws.expand_as(existence), config, one)
+        counts += targets.counts()
         logits.append(torch.cat([output.pathology.logits, output.anatomy.logits], dim=1).float())
-        labels.append(torch.cat([pool_labels(existence, 1), pool_labels(existence, 2)], dim=1))
+        both = zip(targets.pathology, targets.anatomy, strict=True)  # positive ones, labelled ones
+        labels.append(torch.stack([torch.cat(streams, dim=1) for streams in both], dim=-1).to(torch.uint8))
     model.train()
     terms = over_processes(fabric, torch.stack([sums, counts]), "sum")
     terms = terms[0] / terms[1].clamp(min=1)
-    everything = _gathered(logits, len(examples), fabric), _gathered(labels, len(examples), fabric)
-    aurocs = auroc(everything[0], *targets(everything[1], config))
+    positive, labelled = _gathered(labels, len(examples), fabric).bool().unbind(-1)
+    aurocs = auroc(_gathered(logits, len(examples), fabric), positive, labelled)
     named = dict(zip(TERMS, terms.tolist(), strict=True))
     split = len(prompts[0])
     return Validation(float(terms.cpu() @ term_weights(config)), named, aurocs[:split].cpu(), aurocs[split:].cpu())
