@@ -89,7 +89,7 @@ class TextEncoder(Section):
     layers: Positive
     heads: Positive
     vocabulary: Annotated[int, Field(ge=200)]
-    steps: Positive
+    steps: Annotated[int, Field(ge=20)]
     batch: Positive
     lr: Annotated[float, Field(gt=0, lt=1)]
     contrast: Weight

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import spacy
 import yaml
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 from spacy.attrs import IDX, LENGTH, LOWER
+from spacy.lang.en import English
 from spacy.tokenizer import Tokenizer
-from spacy.util import compile_infix_regex
+from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex
+from spacy.vocab import Vocab
 
 from pipeline.errors import ParamsError
 from pipeline.triplets.lexicon import SIDES, Lexicon
@@ -98,13 +99,7 @@ class Vocabulary:
     """The phrases of a lexicon and of `cues.yaml`, ready to be found in text."""
 
     def __init__(self, lexicon: Lexicon) -> None:
-        tokenizer = spacy.blank("en").tokenizer
-        assert isinstance(tokenizer, Tokenizer)
-        self._tokenizer = tokenizer
-        self._tokenizer.rules = {}  # its English exceptions ("Id", "Nov.") split and keep words we want plain
-        tokenizer.infix_finditer = compile_infix_regex(
-            [*(spacy.blank("en").Defaults.infixes or ()), *_STOPS_INSIDE]
-        ).finditer
+        self._tokenizer = _tokenizer()
         self._ids: dict[str, int] = dict.fromkeys(_STOPS, STOP)
         self._trie: dict[int, Any] = {}
         self._seen: dict[int, int] = {}  # spaCy's hash of a lower-case word -> our id
@@ -181,6 +176,17 @@ class Vocabulary:
         edits = 1 if len(word) < 12 else 2
         match = process.extractOne(word, self._corrections, scorer=OSA.distance, score_cutoff=edits)
         return match[0] if match is not None and match[0][0] == word[0] else word
+
+
+def _tokenizer() -> Tokenizer:
+    """A blank English pipeline's tokenizer without its exceptions ("Id", "Nov."), which split words we want whole."""
+    defaults = English.Defaults
+    return Tokenizer(
+        Vocab(lex_attr_getters={LOWER: str.lower}),  # no other attribute of a word is read, and each costs time
+        prefix_search=compile_prefix_regex(defaults.prefixes or ()).search,
+        suffix_search=compile_suffix_regex(defaults.suffixes or ()).search,
+        infix_finditer=compile_infix_regex([*(defaults.infixes or ()), *_STOPS_INSIDE]).finditer,
+    )
 
 
 def _plain(text: str) -> str:

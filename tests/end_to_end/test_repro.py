@@ -119,7 +119,9 @@ def test_push_and_pull_restore_every_artefact(project: Path, tmp_path: Path) -> 
         (["text_encoder.source=no/such"], ("text_encoder",), "no/such"),
     ],
 )
-def test_bad_input_ends_in_one_sentence(project: Path, overrides: list[str], stage: tuple[str, ...], message: str) -> None:
+def test_bad_input_ends_in_one_sentence(
+    project: Path, overrides: list[str], stage: tuple[str, ...], message: str
+) -> None:
     before = (project / "params.yaml").read_text()
     try:
         if overrides == ["images.size=3"]:
