@@ -1,0 +1,242 @@
+"""How fast pre-training is: the whole loop from shards against the full step, and that against the bare backbone.
+
+Run: python -m perf.pretrain. The defaults are the paper's scale, with batches of 64 on a GPU and of 16 on a CPU.
+"""
+
+import resource
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import numpy as np
+import polars as pl
+import torch
+import typer
+from lightning.fabric import Fabric
+from PIL import Image
+from torch import Tensor, nn
+
+from pipeline.images.shards import ImageShards, build_shards
+from pipeline.losses import LossConfig, Targets, medslip_terms, term_weights
+from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
+from pipeline.training.augmentation import AugmentConfig
+from pipeline.training.data import Examples, Rows
+from pipeline.training.loop import Queries, Recipe, TrainConfig, pretrain
+from pipeline.training.processes import Precision
+
+BACKBONES = {
+    "resnet50": MeDSLIPConfig(),
+    "demo": MeDSLIPConfig(
+        block="basic", depths=(1, 2, 2), widths=(32, 64, 128), stem=32, channels=1, text_size=256, hidden_size=128,
+        layers=2, feed_forward=256, dropout=0.0,
+    ),
+}  # fmt: skip
+PATHOLOGIES, ANATOMIES = 75, 50
+ENTRIES = 12  # mentioned pairs of a study
+STORED = 1024  # images in the shards
+REPEATED = 1000  # times that they make up the epoch, so that it does not end while we look
+BARS = {"full step / bare backbone": 0.80, "whole loop / full step": 0.90}
+LARGEST_WAIT = 0.05
+GPU_BAR = 2800  # images/s of the whole loop on an H200-class GPU
+
+
+class Labels:
+    """Random existence matrices, as many as there are images."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.matrices = torch.full((STORED, (ANATOMIES + 1) * PATHOLOGIES), -1, dtype=torch.int8)
+        cells = torch.randint(self.matrices.shape[1], (STORED, ENTRIES), generator=generator)
+        self.matrices.scatter_(1, cells, torch.randint(0, 3, cells.shape, generator=generator, dtype=torch.int8))
+
+    def gather(self, rows: Rows) -> Tensor:
+        """int8 [n, N_a, N_p]."""
+        return self.matrices[torch.from_numpy(rows)].view(len(rows), ANATOMIES + 1, PATHOLOGIES)
+
+
+class EnoughError(Exception):
+    """Ends the measured training."""
+
+
+def main(
+    backbone: Annotated[str, typer.Option(help=" or ".join(BACKBONES))] = "resnet50",
+    size: Annotated[int, typer.Option(help="pixels")] = 224,
+    batch: Annotated[int, typer.Option(help="0: 64 on a GPU, 16 on a CPU")] = 0,
+    seconds: Annotated[float, typer.Option(help="of each measurement")] = 20.0,
+    precision: Annotated[str, typer.Option(help="32-true or bf16-mixed")] = "bf16-mixed",
+    compiled: Annotated[bool, typer.Option(help="torch.compile; pays on a GPU")] = torch.cuda.is_available(),
+) -> None:
+    """Print images/s of the bare backbone, the full step and the whole loop, their ratios, and what limits them."""
+    batch = batch or (64 if torch.cuda.is_available() else 16)
+    config = BACKBONES[backbone]
+    fabric = Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
+    print(f"{backbone}, {size} px, batch {batch}, {precision}, {_device()}, {torch.get_num_threads()} threads")
+    bare = batch / _time(_backbone_step(config, size, batch, fabric, compiled), seconds)
+    print(f"bare backbone, forward and backward: {bare:.1f} images/s")
+    step = batch / _time(_full_step(config, size, batch, fabric, compiled), seconds)
+    print(f"full step: {step:.1f} images/s")
+    loop, wait = _whole_loop(config, size, batch, seconds, fabric, compiled)
+    print(f"whole loop, from shards with augmentation: {loop:.1f} images/s, {wait:.1%} of it waiting for the loader")
+    for name, ratio in zip(BARS, (step / bare, loop / step), strict=True):
+        print(f"{name}: {ratio:.2f} (bar {BARS[name]:.2f}: {'reached' if ratio >= BARS[name] else 'missed'})")
+    print(f"loader wait: {wait:.1%} (bar {LARGEST_WAIT:.0%}: {'reached' if wait < LARGEST_WAIT else 'missed'})")
+    print(f"peak memory: {_peak_memory() / 2**30:.2f} GiB")
+    if torch.cuda.is_available():
+        _print_gpu(config, size, loop, fabric)
+
+
+def _backbone_step(config: MeDSLIPConfig, size: int, batch: int, fabric: Fabric, compiled: bool) -> Callable[[], None]:
+    network = MeDSLIP(config).backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model, images = _set_up(network, fabric, compiled), _images(size, batch, fabric)
+
+    def step() -> None:
+        fabric.backward(model(images).square().mean())
+        model.zero_grad()
+
+    return step
+
+
+def _full_step(config: MeDSLIPConfig, size: int, batch: int, fabric: Fabric, compiled: bool) -> Callable[[], None]:
+    network = MeDSLIP(config).to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+    model, images = _set_up(network, fabric, compiled), _images(size, batch, fabric)
+    prompts = tuple(vectors.to(fabric.device) for vectors in _prompts(config))
+    targets = Targets.of(Labels().gather(np.arange(batch)).to(fabric.device), LossConfig())
+    draws = torch.rand(targets.positive.shape, device=fabric.device)
+    weights = term_weights(LossConfig()).to(fabric.device)
+
+    def step() -> None:
+        terms = medslip_terms(model(images, *prompts), prompts, targets, draws, LossConfig())
+        fabric.backward(terms @ weights)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def _whole_loop(
+    config: MeDSLIPConfig, size: int, batch: int, seconds: float, fabric: Fabric, compiled: bool
+) -> tuple[float, float]:
+    """Images/s and the fraction of time waiting, of `pretrain` with the paper's augmentation after a warm-up."""
+    started, seen = time.perf_counter(), []
+
+    def log(metrics: Mapping[str, float], _step: int) -> None:
+        if "images_per_second" in metrics:
+            seen.append((metrics["images_per_second"], metrics["loader_wait"]))
+        nonlocal started
+        if len(seen) == 1:
+            started = time.perf_counter()
+        elif time.perf_counter() - started > seconds:
+            raise EnoughError
+
+    # about 4 s a look on a CPU with ResNet-50, well under one on a GPU
+    precision: Precision = "bf16-mixed" if "bf16" in str(fabric._precision.precision) else "32-true"
+    settings = TrainConfig(
+        epochs=100, batch=batch, precision=precision, devices=1, compile=compiled, checkpoint_every=10**9,
+        log_every=50 if fabric.device.type == "cuda" else 4,
+    )  # fmt: skip
+    recipe = Recipe(config, LossConfig(), AugmentConfig(), settings)
+    with TemporaryDirectory() as folder:
+        rows = np.tile(np.arange(STORED), REPEATED)
+        examples = Examples(_shards(Path(folder), size), rows, Labels(), rows)
+        few = replace(examples, image_rows=np.arange(batch), label_rows=np.arange(batch))
+        with suppress(EnoughError):
+            pretrain(recipe, examples, few, _queries(config), Path(folder), Path(folder) / "checkpoints", log)
+    speeds, waits = np.array(seen[1:]).T  # the first look holds the warm-up
+    return len(speeds) / float(np.sum(1 / speeds)), float(np.average(waits, weights=1 / speeds))
+
+
+def _shards(folder: Path, size: int) -> ImageShards:
+    generator = np.random.default_rng(0)
+    names = [f"{number}.png" for number in range(STORED)]
+    for name in names:
+        Image.fromarray(generator.integers(0, 256, (size, size), dtype=np.uint8)).save(folder / name, compress_level=0)
+    images = pl.DataFrame({"image_id": names, "path": names, "bytes": list(range(STORED))})
+    images = images.with_columns(pl.lit("").alias(name) for name in ("study_id", "patient_id", "split"))
+    build_shards(images, folder, folder / "shards", size=size, workers=1, max_broken=0, cache=folder / "cache")
+    return ImageShards(folder / "shards")
+
+
+def _set_up(network: nn.Module, fabric: Fabric, compiled: bool) -> nn.Module:
+    network.train()
+    ready: nn.Module = fabric.setup(torch.compile(network) if compiled else network)
+    return ready
+
+
+def _images(size: int, batch: int, fabric: Fabric) -> Tensor:
+    return torch.rand(batch, 1, size, size, device=fabric.device)
+
+
+def _prompts(config: MeDSLIPConfig) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    sizes = (PATHOLOGIES, ANATOMIES + 1)
+    pathologies, anatomies = (torch.randn(number, config.text_size, generator=generator) for number in sizes)
+    return pathologies, anatomies
+
+
+def _queries(config: MeDSLIPConfig) -> Queries:
+    pathologies, anatomies = (
+        tuple(f"{kind} {number}" for number in range(count))
+        for kind, count in (("pathology", PATHOLOGIES), ("anatomy", ANATOMIES + 1))
+    )
+    return Queries(pathologies, anatomies, *_prompts(config))
+
+
+def _time(step: Callable[[], None], seconds: float) -> float:
+    """Seconds per call, after three that warm up."""
+    for _ in range(3):
+        step()
+    _wait()
+    start, calls = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        step()
+        calls += 1
+        if calls % 10 == 0:
+            _wait()
+    _wait()
+    return (time.perf_counter() - start) / calls
+
+
+def _print_gpu(config: MeDSLIPConfig, size: int, loop: float, fabric: Fabric) -> None:
+    """The bar for GPUs, and how much of the measured bf16 matrix rate the loop's arithmetic is."""
+    a = torch.randn(8192, 8192, device=fabric.device, dtype=torch.bfloat16)
+    rate = 2 * 8192**3 / _time(lambda: torch.mm(a, a), 2.0)
+    used = loop * _operations(config, size, fabric)
+    print(f"arithmetic: {used / 1e12:.0f} of {rate / 1e12:.0f} TFLOP/s measured for bf16 products ({used / rate:.1%})")
+    print(f"whole loop on an H200-class GPU: bar {GPU_BAR} images/s: {'reached' if loop >= GPU_BAR else 'missed'}")
+
+
+def _operations(config: MeDSLIPConfig, size: int, fabric: Fabric) -> float:
+    """Floating point operations of one image's forward and backward."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network = MeDSLIP(config).to(fabric.device)
+    prompts = (vectors.to(fabric.device) for vectors in _prompts(config))
+    with FlopCounterMode(display=False) as counter:
+        output = network(_images(size, 2, fabric), *prompts)
+        (output.pathology.logits.sum() + output.anatomy.logits.sum()).backward()
+    return counter.get_total_flops() / 2
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _peak_memory() -> float:
+    """Bytes: the device's on a GPU, the process's on a CPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    typer.run(main)
