@@ -96,7 +96,7 @@ def test_an_experiment_reruns_training_and_what_follows(project: Path) -> None:
     assert "pretrain" in ran
     assert not ran & {"phantom", "corpus", "images", "triplets", "query_sets", "existence", "text_encoder", "prompts"}
     assert {"zero_shot@cxr14", "grounding@rsna", "report"} <= ran
-    compared = run(project, "cxr", "compare")
+    compared = run(project, "cxr", "compare", "--markdown")
     assert "icl=false" in compared
 
 
