@@ -22,7 +22,7 @@ def main() -> None:
     build(OUT, PhantomParams(seed=params.seed, **params.phantom.model_dump()), workers=workers())
     rng = np.random.default_rng(params.seed)
     shown = [sample_case(rng, allowed=[*SEEN, UNSEEN], required=(name,)) for name in [*SEEN[:SHOWN], UNSEEN]]
-    contact_sheet(shown, OUT / "contact_sheet.png")
+    contact_sheet(shown, OUT / "contact_sheet.png", size=192)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from pipeline.errors import ModelError
 
@@ -94,6 +95,7 @@ def load_encoder(source: str) -> TextEncoder:
     """
     folder = Path(source) if Path(source).is_dir() else _fetch(source)
     _check_files(folder, source)
+    logging.set_verbosity_error()  # it warns of an untrained pooler, which is not used; `_check_weights` names the rest
     try:
         tokenizer = AutoTokenizer.from_pretrained(  # type: ignore[no-untyped-call]
             folder, local_files_only=True
