@@ -95,7 +95,7 @@ def load_encoder(source: str) -> TextEncoder:
     """
     folder = Path(source) if Path(source).is_dir() else _fetch(source)
     _check_files(folder, source)
-    logging.set_verbosity_error()  # it warns of an untrained pooler, which is not used; `_check_weights` names the rest
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # `_check_weights` says what matters
     try:
         tokenizer = AutoTokenizer.from_pretrained(  # type: ignore[no-untyped-call]
             folder, local_files_only=True

@@ -22,7 +22,8 @@ def launch(devices: int | Literal["auto"], nodes: int, precision: Precision) -> 
         nodes: number of machines.
         precision: "bf16-mixed" runs matrix products and convolutions in bfloat16, weights stay float32.
     """
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for package in ("lightning.fabric", "lightning.pytorch"):  # Fabric logs through either
+        logging.getLogger(package).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*srun.*")  # offered wherever SLURM is installed
     warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather is deprecated.*")
     strategy = "auto" if devices in (1, "auto") and nodes == 1 else "ddp"
