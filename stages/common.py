@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,16 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     """Write metrics as JSON with sorted keys."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n")
+
+
+def content_hash(paths: Iterable[Path]) -> str:
+    """Hash of the bytes of files and of all files below folders."""
+    digest = sha256()
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.suffix != ".pyc" and file.is_file():
+                digest.update(sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:24]
 
 
 def run(main: Callable[..., Any]) -> None:

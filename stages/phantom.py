@@ -4,21 +4,28 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.params import Params
 from pipeline.phantom.build import PhantomParams, build
 from pipeline.phantom.contact_sheet import contact_sheet
 from pipeline.phantom.scene import SEEN, UNSEEN, sample_case
-from stages.common import run, stage_params, workers
+from stages.common import content_hash, run, stage_params, workers
 
 OUT = Path("data/phantom")
+STAMP = Path("data/phantom.sha256")  # what later stages depend on: DVC need not walk thousands of files for each
 SHOWN = 29  # findings of the contact sheet, besides the unseen one
 
 
 def main() -> None:
     params = stage_params("seed", "data", "phantom")
     OUT.mkdir(parents=True, exist_ok=True)
-    if Path(params.data.root) != OUT:
+    if Path(params.data.root) == OUT:
+        draw(params)
+    else:
         (OUT / "UNUSED.txt").write_text("data.root points elsewhere, so no phantoms were drawn.\n")
-        return
+    STAMP.write_text(content_hash([OUT]) + "\n")
+
+
+def draw(params: Params) -> None:
     build(OUT, PhantomParams(seed=params.seed, **params.phantom.model_dump()), workers=workers())
     rng = np.random.default_rng(params.seed)
     shown = [sample_case(rng, allowed=[*SEEN, UNSEEN], required=(name,)) for name in [*SEEN[:SHOWN], UNSEEN]]

@@ -16,6 +16,7 @@ from pipeline.networks.io import load_model
 from pipeline.params import Params, compose
 from pipeline.schemas import PROMPTS, read_table
 from pipeline.tracking import Training
+from stages.common import content_hash
 
 PRETRAINED = Path("models/pretrained")
 TRAINING = PRETRAINED / "training.json"
@@ -55,16 +56,6 @@ def training_record(params: Params, inputs: Sequence[Path]) -> Training:
     text = json.dumps([chosen, content_hash([*CODE, *inputs])], sort_keys=True)
     defaults = {name: defaults[name] for name in chosen} | {"scale": "demo"}
     return Training(sha256(text.encode()).hexdigest()[:24], chosen, defaults)
-
-
-def content_hash(paths: Iterable[Path]) -> str:
-    """Hash of the bytes of files and of all files below folders."""
-    digest = sha256()
-    for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.suffix != ".pyc" and file.is_file():
-                digest.update(sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:24]
 
 
 def _described(params: dict[str, Any]) -> dict[str, Any]:
