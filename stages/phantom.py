@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.params import Params
+from pipeline.errors import DatasetError
+from pipeline.params import BenchmarkFolder, Corpus, Params
 from pipeline.phantom.build import PhantomParams, build
 from pipeline.phantom.contact_sheet import contact_sheet
 from pipeline.phantom.scene import SEEN, UNSEEN, sample_case
@@ -16,13 +17,25 @@ SHOWN = 29  # findings of the contact sheet, besides the unseen one
 
 
 def main() -> None:
-    params = stage_params("seed", "data", "phantom")
+    params = stage_params("seed", "data", "phantom", "corpus", "benchmarks")
     OUT.mkdir(parents=True, exist_ok=True)
     if Path(params.data.root) == OUT:
         draw(params)
     else:
+        datasets: list[Corpus | BenchmarkFolder] = [params.corpus, *params.benchmarks.values()]
+        for dataset in datasets:
+            check(Path(params.data.root) / dataset.folder / dataset.labels)
         (OUT / "UNUSED.txt").write_text("data.root points elsewhere, so no phantoms were drawn.\n")
     STAMP.write_text(content_hash([OUT]) + "\n")
+
+
+def check(labels: Path) -> None:
+    """Before DVC looks for the file and names no remedy."""
+    if not labels.is_file():
+        raise DatasetError(
+            f"{labels} is missing: unpack the dataset there, set data.root or its folder to where it is, "
+            "or leave a benchmark you lack out of `benchmarks`."
+        )
 
 
 def draw(params: Params) -> None:
