@@ -76,12 +76,14 @@ BROKEN_IMAGES = pa.schema([
     _required("reason", pa.string()),
 ])  # fmt: skip
 
+PRESENT, ABSENT, UNCERTAIN = "present", "absent", "uncertain"
+
 TRIPLETS = pa.schema([
     _required("study_id", pa.string()),
     _required("sentence", pa.int32()),  # index of the sentence in the report
     _required("pathology", pa.string()),  # canonical name
     _required("anatomy", pa.string()),  # canonical name, "unspecified" when none is named or implied
-    _required("existence", pa.string()),  # present | absent | uncertain
+    _required("existence", pa.string()),  # PRESENT | ABSENT | UNCERTAIN
     pa.field("severity", pa.string()),  # subtle | mild | moderate | severe
     _required("start", pa.int32()),  # character span of the pathology mention in the report
     _required("end", pa.int32()),

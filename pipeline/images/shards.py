@@ -12,17 +12,19 @@ from functools import cached_property
 from itertools import starmap
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import torch
 from rich.progress import track
 
 from pipeline.errors import ImageError, TableError
 from pipeline.images.shard_writer import Batch, Written, shard_schema, write_shard
 from pipeline.schemas import BROKEN_IMAGES, IMAGE_INDEX, read_table, write_table
+
+if TYPE_CHECKING:
+    import torch  # costs seconds, and building shards does without
 
 SHARD_ROWS = 256  # enough for all cores to share a small dataset, few enough files for a large one
 INDEX, BROKEN = "index.parquet", "broken.parquet"
@@ -116,7 +118,7 @@ class ImageShards:
             raise TableError(f"{self._path} has no image {missing}: see {BROKEN} there, or run the images stage.")
         return found["position"].to_numpy()
 
-    def gather(self, rows: IntArray) -> torch.Tensor:
+    def gather(self, rows: IntArray) -> "torch.Tensor":
         """Copy some rows: uint8 [B, S, S]."""
         batch = np.empty((len(rows), self.size, self.size), np.uint8)
         shards = self._shard[rows]

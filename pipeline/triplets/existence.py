@@ -6,9 +6,9 @@ findings ("is not seen") then look back. Which place a finding has is the matter
 
 from collections.abc import Sequence
 
+from pipeline.schemas import ABSENT, PRESENT, UNCERTAIN
 from pipeline.triplets.vocabulary import Cue, Mention
 
-PRESENT, ABSENT, UNCERTAIN = "present", "absent", "uncertain"
 _DIFFERENTIAL = "differential"  # uncertain, to the end of the sentence
 _CLAUSE, _SENTENCE = "clause", "sentence"  # nothing is said of this image, up to the next comma or to the end
 

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain
 from multiprocessing import get_context
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from pipeline.errors import ParamsError, TableError
 from pipeline.triplets.lexicon import load_lexicon
-from pipeline.triplets.spacy_rules import SpacyRules
+
+if TYPE_CHECKING:
+    from pipeline.triplets.spacy_rules import SpacyRules
 
 SOURCES = ("spacy",)
 COLUMNS: dict[str, type[pl.DataType]] = {
@@ -85,5 +88,7 @@ def _read_chunk(chunk: list[Report]) -> list[Row]:
 
 
 @cache
-def _rules() -> SpacyRules:
+def _rules() -> "SpacyRules":
+    from pipeline.triplets.spacy_rules import SpacyRules  # spaCy takes seconds to import; most stages do without
+
     return SpacyRules(load_lexicon())

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from pipeline.errors import ParamsError
-from pipeline.triplets.existence import PRESENT
+from pipeline.schemas import PRESENT
 from pipeline.triplets.lexicon import LabelSet, load_lexicon
 
 
