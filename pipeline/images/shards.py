@@ -120,6 +120,8 @@ class ImageShards:
 
     def gather(self, rows: IntArray) -> "torch.Tensor":
         """Copy some rows: uint8 [B, S, S]."""
+        import torch
+
         batch = np.empty((len(rows), self.size, self.size), np.uint8)
         shards = self._shard[rows]
         for number in np.unique(shards):
