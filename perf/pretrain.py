@@ -26,7 +26,6 @@ from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
 from pipeline.training.augmentation import AugmentConfig
 from pipeline.training.data import Examples, Rows
 from pipeline.training.loop import Queries, Recipe, TrainConfig, pretrain
-from pipeline.training.processes import Precision
 
 BACKBONES = {
     "resnet50": MeDSLIPConfig(),
@@ -134,9 +133,8 @@ def _whole_loop(
             raise EnoughError
 
     # about 4 s a look on a CPU with ResNet-50, well under one on a GPU
-    precision: Precision = "bf16-mixed" if "bf16" in str(fabric._precision.precision) else "32-true"
     settings = TrainConfig(
-        epochs=100, batch=batch, precision=precision, devices=1, compile=compiled, checkpoint_every=10**9,
+        epochs=100, batch=batch, compile=compiled, checkpoint_every=10**9,
         log_every=50 if fabric.device.type == "cuda" else 4,
     )  # fmt: skip
     recipe = Recipe(config, LossConfig(), AugmentConfig(), settings)
@@ -145,7 +143,7 @@ def _whole_loop(
         examples = Examples(_shards(Path(folder), size), rows, Labels(), rows)
         few = replace(examples, image_rows=np.arange(batch), label_rows=np.arange(batch))
         with suppress(EnoughError):
-            pretrain(recipe, examples, few, _queries(config), Path(folder), Path(folder) / "checkpoints", log)
+            pretrain(recipe, examples, few, _queries(config), Path(folder), Path(folder) / "checkpoints", log, fabric)
     speeds, waits = np.array(seen[1:]).T  # the first look holds the warm-up
     return len(speeds) / float(np.sum(1 / speeds)), float(np.average(waits, weights=1 / speeds))
 

@@ -27,9 +27,9 @@ from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
 from pipeline.training.augmentation import AugmentConfig, Mirror, augment
 from pipeline.training.checkpoints import load_checkpoint, remove_checkpoints, save_checkpoint
 from pipeline.training.data import Batch, Examples, Plan, mix, training_batches
-from pipeline.training.processes import Precision, launch, over_processes, share_batch_norm
+from pipeline.training.processes import Precision, over_processes, share_batch_norm
 from pipeline.training.progress import TrainingBar
-from pipeline.training.validation import Validation, validate
+from pipeline.training.validation import Validation, by_name, validate
 
 COLUMNS = (*TERMS, "loss", "gradient_norm")  # what every step measures
 Log = Callable[[Mapping[str, float], int], None]
@@ -127,7 +127,14 @@ class Result:
 
 
 def pretrain(
-    recipe: Recipe, train: Examples, validation: Examples, queries: Queries, out: Path, checkpoints: Path, log: Log
+    recipe: Recipe,
+    train: Examples,
+    validation: Examples,
+    queries: Queries,
+    out: Path,
+    checkpoints: Path,
+    log: Log,
+    fabric: Fabric,
 ) -> Result:
     """Pre-train MeDSLIP; writes the models `out`/best and `out`/last.
 
@@ -139,6 +146,7 @@ def pretrain(
         out: folder of the two models.
         checkpoints: folder to resume from, to be named by a hash of all that determines the training.
         log: is called with metrics and the number of steps done, in the leading process.
+        fabric: the processes, from `processes.launch`.
 
     Raises:
         TrainingError: nothing to learn from, a loss that is not finite, or an interruption.
@@ -146,7 +154,6 @@ def pretrain(
     """
     if not len(validation):
         raise TrainingError("The validation split has no images, so no epoch can be chosen: give it some patients.")
-    fabric = launch(recipe.train.devices, recipe.train.nodes, recipe.train.precision)
     trainer = _Trainer(recipe, train, validation, queries, fabric, checkpoints, log)
     trainer.run()
     if fabric.is_global_zero:
@@ -229,8 +236,8 @@ class _Trainer:
     def result(self) -> Result:
         """What came of it."""
         done = self.progress
-        pathology = _by_name(self.queries.pathologies, done.best_auroc[0])
-        anatomy = _by_name(self.queries.anatomies, done.best_auroc[1])
+        pathology = by_name(self.queries.pathologies, done.best_auroc[0])
+        anatomy = by_name(self.queries.anatomies, done.best_auroc[1])
         leader = self.fabric.is_global_zero
         return Result(
             done.step, done.criterion, done.best_epoch, done.curves, pathology, anatomy, self.resumed_at, leader
@@ -434,12 +441,7 @@ def _schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int,
     return SequentialLR(optimizer, [rise, cosine], milestones=[warmup])
 
 
-def _by_name(names: Sequence[str], values: Tensor) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in zip(names, values.tolist(), strict=True)}
-
-
 def _validation_row(found: Validation) -> dict[str, float]:
     """What the curves say about a validation; an undefined AUROC is left out."""
-    row = {"validation_loss": found.loss} | {f"validation_{name}": value for name, value in found.terms.items()}
-    aurocs = {"pathology": found.pathology_macro, "anatomy": found.anatomy_macro}
-    return row | {f"validation_auroc_{name}": value for name, value in aurocs.items() if not math.isnan(value)}
+    terms = {f"validation_{name}": value for name, value in found.terms.items()}
+    return {"validation_loss": found.loss, **terms, **found.aurocs()}

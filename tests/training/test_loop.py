@@ -130,10 +130,10 @@ def test_the_terms_at_fault_are_named(tmp_path):
     prompts = tiny.queries()
     broken = tiny.Queries(prompts.pathologies, prompts.anatomies, prompts.pathology_vectors, prompts.anatomy_vectors)
     broken.anatomy_vectors[0, 0] = math.nan
-    recipe = tiny.Recipe(model, LossConfig(), tiny.AUGMENT, tiny.TRAIN)
+    recipe, fabric = tiny.Recipe(model, LossConfig(), tiny.AUGMENT, tiny.TRAIN), tiny.launch(1, 1, "32-true")
     splits = tiny.examples(40, 1), tiny.examples(20, 2)
     with pytest.raises(TrainingError, match=r"Step 1 of 6 .*existence_anatomy") as caught:
-        tiny.pretrain(recipe, *splits, broken, tmp_path / "out", tmp_path / "checkpoints", lambda *_: None)
+        tiny.pretrain(recipe, *splits, broken, tmp_path / "out", tmp_path / "checkpoints", lambda *_: None, fabric)
     assert "existence_pathology" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
