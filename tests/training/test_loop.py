@@ -106,6 +106,74 @@ def test_signals_stop_after_the_step_and_resume_bit_for_bit(whole, tmp_path, num
     assert same_models(tmp_path, whole[0])
 
 
+KILLED = """if True:
+    import os, signal, sys
+    from pathlib import Path
+    import torch
+    import tiny_training as tiny
+    from pipeline.training import checkpoints
+
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def half(path, data):
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        die()
+
+    torch.set_num_threads(1)
+    if sys.argv[2] == "between":
+        tiny.train(Path(sys.argv[1]), lambda metrics, step: step == 8 and die())
+    else:  # in the midst of writing the checkpoint after step 6
+        tiny.train(Path(sys.argv[1]), lambda metrics, step: step == 6 and setattr(Path, "write_bytes", half))
+"""
+
+
+@pytest.mark.parametrize(("when", "last"), [("between", 6), ("writing", 5)])
+def test_sigkill_at_any_moment_resumes_bit_for_bit(whole, tmp_path, when, last, capsys):
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    command = [sys.executable, "-c", KILLED, str(tmp_path), when]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    kept = [path.name for path in sorted((tmp_path / "checkpoints").glob("step-*.pt"))]
+    assert kept == [f"step-{step:09d}.pt" for step in (last - 1, last)]
+    assert (tmp_path / "checkpoints" / "step-000000006.pt.unfinished").exists() == (when == "writing")
+    resumed = tiny.train(tmp_path)
+    assert resumed.resumed_at == last
+    assert f"Resumed after step {last} of 15" in capsys.readouterr().err
+    assert same_models(tmp_path, whole[0])
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_full_disk_stops_it_and_room_lets_it_go_on_bit_for_bit(whole, tmp_path):
+    unfinished = tmp_path / "checkpoints" / "step-000000008.pt.unfinished"
+
+    def fill(_metrics, step):
+        if step == 8:
+            unfinished.symlink_to("/dev/full")
+
+    with pytest.raises(TrainingError, match=r"step-000000008\.pt cannot be written \(No space left on device\): make"):
+        tiny.train(tmp_path, fill)
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+    assert tiny.train(tmp_path).resumed_at == 6
+    assert same_models(tmp_path, whole[0])
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_bit_for_bit(whole, tmp_path, caplog):
+    def die(_metrics, step):
+        if step == 10:
+            raise ConnectionAbortedError
+
+    with pytest.raises(ConnectionAbortedError):
+        tiny.train(tmp_path, die)
+    latest = tmp_path / "checkpoints" / "step-000000008.pt"
+    latest.write_bytes(latest.read_bytes()[:-1000])
+    assert tiny.train(tmp_path).resumed_at == 6
+    assert "step-000000008.pt is damaged and passed over" in caplog.text
+    assert same_models(tmp_path, whole[0])
+
+
 def test_dropout_resumes_bit_for_bit_too(tmp_path):
     model = tiny.dataclasses.replace(tiny.MODEL, dropout=0.3)
     tiny.train(tmp_path / "a", model=model, epochs=2)
