@@ -278,15 +278,14 @@ class _Trainer:
     def _account(self, step: int, interruption: "_Interruption", bar: TrainingBar) -> None:
         """Log, validate, save and stop, each when it is due after so many steps."""
         self.progress.step = step
-        logs = step % self.config.log_every == 0
-        stops = self._agree(interruption.requested) if logs or self.fabric.world_size == 1 else False
         epoch_ends = step % self.plan.steps_per_epoch == 0
-        saves = stops or epoch_ends or step % self.config.checkpoint_every == 0
-        if logs or saves:
-            self._look(bar)
+        saves = epoch_ends or step % self.config.checkpoint_every == 0
+        stops = interruption.requested and self.fabric.world_size == 1
+        if stops or saves or step % self.config.log_every == 0:
+            stops = self._look(bar, interruption.requested)
         if epoch_ends:
             self._end_epoch(bar)
-        if saves:
+        if saves or stops:
             self._save()
         if stops:
             raise TrainingError(
@@ -294,9 +293,15 @@ class _Trainer:
                 f"from {self.checkpoints}."
             )
 
-    def _look(self, bar: TrainingBar) -> None:
-        """Fetch what the steps since the last look measured: the one wait for the device."""
-        rows = over_processes(self.fabric, torch.stack(self.window), "mean").cpu()
+    def _look(self, bar: TrainingBar, requested: bool) -> bool:
+        """Fetch what the steps since the last look measured, and whether any process was asked to stop.
+
+        It is the one wait for the device.
+        """
+        window = torch.stack(self.window)
+        asked = window.new_full((len(window), 1), float(requested))
+        rows = over_processes(self.fabric, torch.cat([window, asked], dim=1), "mean").cpu()
+        rows, stops = rows[:, :-1], bool(rows[0, -1] > 0)
         self.window = []
         self._check_finite(rows)
         self.progress.rows.append(rows)
@@ -304,6 +309,7 @@ class _Trainer:
         values = dict(zip(COLUMNS, rows.double().mean(0).tolist(), strict=True))
         self._report({**values, "lr": self._lr(), **speed})
         bar.logged(self.progress.step, self._epoch(), values["loss"], speed["images_per_second"])
+        return stops
 
     def _check_finite(self, rows: Tensor) -> None:
         bad = ~rows.isfinite()
@@ -357,11 +363,6 @@ class _Trainer:
 
     def _stateful(self) -> dict[str, Any]:
         return {"network": self.network, "optimizer": self.optimizer, "scheduler": self.scheduler}
-
-    def _agree(self, requested: bool) -> bool:
-        """Whether any process was asked to stop."""
-        flag = torch.tensor(float(requested), device=self.fabric.device)
-        return bool(over_processes(self.fabric, flag, "sum") > 0)
 
     def _report(self, metrics: Mapping[str, float]) -> None:
         if self.fabric.is_global_zero:

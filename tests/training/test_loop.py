@@ -10,6 +10,7 @@ import pytest
 import tiny_training as tiny
 import torch
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.errors import TrainingError
 from pipeline.losses import TERMS, LossConfig
@@ -51,6 +52,28 @@ def test_what_it_reports(whole):
     assert {step for step, _ in log} == {2, 4, 5, 6, 8, 10, 12, 14, 15}
     assert set(result.pathology_auroc) == {"bar", "beam", "board"}
     assert not (folder / "checkpoints").exists()
+
+
+class Waits(TorchDispatchMode):
+    """Counts what makes the host wait for a device: a number fetched from a tensor, a tensor made from numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched = self.made = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.fetched += func.name() == "aten::_local_scalar_dense"
+        self.made += func.name() == "aten::lift_fresh"
+        return func(*args, **(kwargs or {}))
+
+
+def test_only_logged_steps_wait_for_the_device(tmp_path):
+    seen = []
+    with Waits() as waits:
+        tiny.train(tmp_path, lambda *_: seen.append((waits.fetched, waits.made)), epochs=1, log_every=4, batch=8)
+    fetched, made = zip(*seen[:2], strict=True)  # after 2 steps, the first checkpoint, and after 4
+    assert fetched[1] - fetched[0] == fetched[0] == 2  # by the look itself, of values that are on the host by then
+    assert made[1] == made[0]
 
 
 def test_learning_rate_rises_then_falls(tmp_path):
