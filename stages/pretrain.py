@@ -23,7 +23,7 @@ from pipeline.semantics.query_sets import query_names
 from pipeline.tracking import Training, training_run
 from pipeline.training.augmentation import AugmentConfig
 from pipeline.training.data import Examples
-from pipeline.training.loop import Queries, Recipe, Result, TrainConfig, pretrain
+from pipeline.training.loop import COLUMNS, Queries, Recipe, Result, TrainConfig, pretrain
 from pipeline.training.processes import launch
 from pipeline.training.validation import Validation, by_name, validate
 from stages.common import fix_torch, run, stage_params, write_metrics
@@ -144,7 +144,8 @@ def write_outputs(result: Result, train: int, validation: int) -> None:
 
 
 def write_outputs_of_imported(params: Params, found: Validation, queries: Queries, validation: int) -> None:
-    write_curves(pl.DataFrame(schema=["step", "epoch", "loss", "validation_loss", *found.aurocs()]))  # no epochs
+    columns = ["step", "epoch", *COLUMNS, "lr", "validation_loss", *found.aurocs()]
+    write_curves(pl.DataFrame(schema=columns))  # no epochs, so no rows
     metrics = {
         "imported": params.model.imported,
         "validation_images": validation,
