@@ -1,6 +1,7 @@
 """How fast pre-training is: the whole loop from shards against the full step, and that against the bare backbone.
 
-Run: python -m perf.pretrain. The defaults are the paper's scale, with batches of 64 on a GPU and of 16 on a CPU.
+Run: python -m perf.pretrain. The defaults are the paper's scale, with batches of 64 on a GPU and of 16 on a CPU, where
+seconds are of the process's own CPU time per thread, so that other work on the machine does not count.
 """
 
 import resource
@@ -26,7 +27,6 @@ from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
 from pipeline.training.augmentation import AugmentConfig
 from pipeline.training.data import Examples, Rows
 from pipeline.training.loop import Queries, Recipe, TrainConfig, pretrain
-from pipeline.training.processes import Precision
 
 BACKBONES = {
     "resnet50": MeDSLIPConfig(),
@@ -122,21 +122,17 @@ def _whole_loop(
     config: MeDSLIPConfig, size: int, batch: int, seconds: float, fabric: Fabric, compiled: bool
 ) -> tuple[float, float]:
     """Images/s and the fraction of time waiting, of `pretrain` with the paper's augmentation after a warm-up."""
-    started, seen = time.perf_counter(), []
+    seen: list[tuple[float, int, float]] = []  # when, steps done, loader wait
 
-    def log(metrics: Mapping[str, float], _step: int) -> None:
-        if "images_per_second" in metrics:
-            seen.append((metrics["images_per_second"], metrics["loader_wait"]))
-        nonlocal started
-        if len(seen) == 1:
-            started = time.perf_counter()
-        elif time.perf_counter() - started > seconds:
+    def log(metrics: Mapping[str, float], step: int) -> None:
+        if "loader_wait" in metrics:
+            seen.append((_now(), step, metrics["loader_wait"]))
+        if seen[-1][0] - seen[0][0] > seconds:
             raise EnoughError
 
     # about 4 s a look on a CPU with ResNet-50, well under one on a GPU
-    precision: Precision = "bf16-mixed" if "bf16" in str(fabric._precision.precision) else "32-true"
     settings = TrainConfig(
-        epochs=100, batch=batch, precision=precision, devices=1, compile=compiled, checkpoint_every=10**9,
+        epochs=100, batch=batch, compile=compiled, checkpoint_every=10**9,
         log_every=50 if fabric.device.type == "cuda" else 4,
     )  # fmt: skip
     recipe = Recipe(config, LossConfig(), AugmentConfig(), settings)
@@ -145,9 +141,9 @@ def _whole_loop(
         examples = Examples(_shards(Path(folder), size), rows, Labels(), rows)
         few = replace(examples, image_rows=np.arange(batch), label_rows=np.arange(batch))
         with suppress(EnoughError):
-            pretrain(recipe, examples, few, _queries(config), Path(folder), Path(folder) / "checkpoints", log)
-    speeds, waits = np.array(seen[1:]).T  # the first look holds the warm-up
-    return len(speeds) / float(np.sum(1 / speeds)), float(np.average(waits, weights=1 / speeds))
+            pretrain(recipe, examples, few, _queries(config), Path(folder), Path(folder) / "checkpoints", log, fabric)
+    times, steps, waits = np.array(seen).T  # the first look ends the warm-up
+    return batch * (steps[-1] - steps[0]) / (times[-1] - times[0]), float(waits[1:].mean())
 
 
 def _shards(folder: Path, size: int) -> ImageShards:
@@ -191,14 +187,19 @@ def _time(step: Callable[[], None], seconds: float) -> float:
     for _ in range(3):
         step()
     _wait()
-    start, calls = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds:
+    start, calls = _now(), 0
+    while _now() - start < seconds:
         step()
         calls += 1
         if calls % 10 == 0:
             _wait()
     _wait()
-    return (time.perf_counter() - start) / calls
+    return (_now() - start) / calls
+
+
+def _now() -> float:
+    """Seconds: of the clock beside a GPU, else of this process's CPU time per thread."""
+    return time.perf_counter() if torch.cuda.is_available() else time.process_time() / torch.get_num_threads()
 
 
 def _print_gpu(config: MeDSLIPConfig, size: int, loop: float, fabric: Fabric) -> None:

@@ -1,4 +1,4 @@
-"""The `cxr` command: compose parameters, print results, compare runs.
+"""The `cxr` command: compose parameters, print results, compare runs, bring models in and out.
 
 What DVC runs is in `stages/`; this command holds what a person types beside `dvc`.
 """
@@ -42,6 +42,32 @@ def compare(
     from pipeline.reporting.terminal import print_comparison
 
     print_comparison(sort, markdown)
+
+
+@app.command("import-checkpoint")
+def import_checkpoint(
+    checkpoint: Annotated[Path, typer.Argument(help="The authors' released MeDSLIP checkpoint")],
+    explanations: Annotated[Path, typer.Option(help="The authors' JSON of explanations, pathology -> text")],
+) -> None:
+    """Bring the authors' released model into this project's format, executing nothing in the file."""
+    from pipeline.imported import import_released
+
+    folder = import_released(checkpoint, explanations)
+    print(f"Imported as {folder}. Evaluate it:\n  dvc exp run -S scale=paper -S model.imported={folder}")
+
+
+@app.command("export-checkpoint")
+def export_checkpoint(
+    checkpoint: Annotated[Path, typer.Argument(help="The file to write")],
+    model: Annotated[Path, typer.Option(help="Folder of the model")] = Path("models/pretrained/best"),
+) -> None:
+    """Write a model as a checkpoint of the authors' model; one that would answer differently there is refused."""
+    from pipeline.imported import export_released
+
+    left_out = export_released(model, checkpoint)
+    print(f"Wrote {checkpoint}: the state dict, without prompts and text encoder, which are not part of one.")
+    if left_out:
+        print(f"Left out, as they serve training alone and have no place there: {', '.join(left_out)}.")
 
 
 def main() -> None:

@@ -34,15 +34,17 @@ class CardInputs:
 
     Attributes:
         method: `MeDSLIP` or `MedFILIP`.
-        phantoms: whether the training images were drawn by this project.
+        imported: where an imported model comes from; None of one that was trained here.
+        phantoms: whether the images of the corpus were drawn by this project.
         model_hash: content hash of the weights.
         params: nested as in params.yaml, those that determine the training.
-        counts: of the training data, as in `train_images`.
+        counts: of the training data, as in `train_images`; empty for an imported model.
         metrics: by name, as in `validation_auroc_pathology`; None where it is not defined.
         queries: the pathologies and the anatomies that it was trained to find.
     """
 
     method: str
+    imported: str | None
     phantoms: bool
     model_hash: str
     params: Mapping[str, Any]
@@ -58,11 +60,15 @@ def model_card(inputs: CardInputs) -> str:
 
 def _lines(inputs: CardInputs) -> Iterator[str]:
     source = "phantoms drawn by this project" if inputs.phantoms else str(inputs.params["corpus"])
-    yield from (f"# {inputs.method} pre-trained on {source}", "", f"Weights: `{inputs.model_hash}`", "")
+    origin = f"imported from {inputs.imported}" if inputs.imported else f"pre-trained on {source}"
+    yield from (f"# {inputs.method} {origin}", "", f"Weights: `{inputs.model_hash}`", "")
     yield from _list("Intended use", INTENDED_USE)
-    yield from _list("Limits", (PHANTOM_LIMIT, *LIMITS) if inputs.phantoms else LIMITS)
-    yield from _table("Training data", "count", {name: f"{value:,}" for name, value in inputs.counts.items()})
-    yield from _table("Metrics of the best epoch, on validation images", "value", _numbers(inputs.metrics))
+    yield from _list("Limits", (PHANTOM_LIMIT, *LIMITS) if inputs.phantoms and not inputs.imported else LIMITS)
+    if inputs.imported:
+        yield from _table(f"Metrics on validation images: {source}", "value", _numbers(inputs.metrics))
+    else:
+        yield from _table("Training data", "count", {name: f"{value:,}" for name, value in inputs.counts.items()})
+        yield from _table("Metrics of the best epoch, on validation images", "value", _numbers(inputs.metrics))
     yield from ("## What it can be asked without a new prompt", "")
     for kind, names in inputs.queries.items():
         yield from (f"{len(names)} {kind}: {', '.join(names)}.", "")

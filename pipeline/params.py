@@ -103,10 +103,12 @@ class Labels(Section):
 
 
 class Model(Section):
-    """The network; `networks.medslip.MeDSLIPConfig` describes each."""
+    """The network; `networks.medslip.MeDSLIPConfig` describes each but the first."""
 
+    imported: str | None  # folder that `cxr import-checkpoint` wrote, whose model is evaluated; null trains one
     disentangle: bool
     mask: Literal["sigmoid", "linear"]
+    shared_norm: bool
     block: Literal["bottleneck", "basic"]
     depths: tuple[Positive, ...] = Field(min_length=1, max_length=4)
     widths: tuple[Positive, ...] = Field(min_length=1, max_length=4)

@@ -136,8 +136,10 @@ class TrainingRun:
 
 
 @contextmanager
-def training_run(training: Training) -> Iterator[TrainingRun]:
+def training_run(training: Training, leader: bool = True) -> Iterator[TrainingRun]:
     """The run of a training, found by its key or created; on leaving it, finished, failed or killed.
+
+    Of several processes the leading one alone logs, and the others must say that they are not it.
 
     Example:
         with training_run(Training(key, params, defaults)) as run:
@@ -145,6 +147,9 @@ def training_run(training: Training) -> Iterator[TrainingRun]:
             run.finish(model_hash)
     """
     run = TrainingRun(training)
+    if not leader:
+        yield run
+        return
     run._attempt(run._send)
     try:
         yield run

@@ -1,7 +1,8 @@
-"""Choose the pathologies and anatomies to ask for, from the training split."""
+"""Choose the pathologies and anatomies to ask for, from the training split; an imported model brings its own."""
 
 from pathlib import Path
 
+from pipeline.imported import QUERIES, imported_folder
 from pipeline.schemas import QUERY_SETS, STUDIES, TRIPLETS, read_table, write_table
 from pipeline.semantics.knowledge import load_knowledge
 from pipeline.semantics.query_sets import build_query_sets
@@ -9,12 +10,13 @@ from stages.common import run, stage_params
 
 
 def main() -> None:
-    params = stage_params("query_sets")
+    params = stage_params("query_sets", "model")
+    imported = params.model.imported
     query_sets = build_query_sets(
         read_table(Path("data/triplets.parquet"), TRIPLETS),
         read_table(Path("data/corpus/studies.parquet"), STUDIES),
         load_knowledge(),
-        source=params.query_sets.source,
+        source=str(imported_folder(imported) / QUERIES) if imported else params.query_sets.source,
         pathologies=params.query_sets.pathologies,
         anatomies=params.query_sets.anatomies,
     )

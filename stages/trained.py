@@ -53,9 +53,17 @@ def training_record(params: Params, inputs: Sequence[Path]) -> Training:
     """What determines a training: its parameters, inputs and code; and what the defaults of its scale are."""
     chosen = _described(params.model_dump(mode="json"))
     defaults = _described(compose(Path("conf"), [f"scale={params.scale}"])[1])
-    text = json.dumps([chosen, content_hash([*CODE, *inputs])], sort_keys=True)
     defaults = {name: defaults[name] for name in chosen} | {"scale": "demo"}
+    text = json.dumps([chosen, content_hash([*CODE, *inputs])], sort_keys=True)
+    if params.model.imported:
+        chosen, defaults = _of_imported(chosen), _of_imported(defaults)
     return Training(sha256(text.encode()).hexdigest()[:24], chosen, defaults)
+
+
+def _of_imported(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters without those that say how a model is built and trained here."""
+    kept = {name: value for name, value in params.items() if name not in ("loss", "train", "augment")}
+    return kept | {"model": {"imported": params["model"]["imported"]}}
 
 
 def _described(params: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from pipeline.model_card import CardInputs, model_card
 
 INPUTS = CardInputs(
     method="MeDSLIP",
+    imported=None,
     phantoms=True,
     model_hash="0123abcd",
     params={"method": "medslip", "corpus": "mimic_cxr", "loss": {"icl": True}},
@@ -29,6 +30,14 @@ def test_a_card_of_real_data_names_the_corpus() -> None:
     card = model_card(replace(INPUTS, phantoms=False))
     assert card.startswith("# MeDSLIP pre-trained on mimic_cxr")
     assert "phantom" not in card
+
+
+def test_a_card_of_an_imported_model_claims_no_training_here() -> None:
+    card = model_card(replace(INPUTS, imported="a checkpoint", counts={}))
+    assert card.startswith("# MeDSLIP imported from a checkpoint")
+    assert "Metrics on validation images: phantoms drawn by this project" in card
+    assert "trained on phantoms" not in card
+    assert "Training data" not in card
 
 
 def test_a_card_is_the_same_each_time() -> None:

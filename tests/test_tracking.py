@@ -89,6 +89,19 @@ def test_a_training_is_one_finished_run_with_its_curve() -> None:
     assert curve() == [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3))]
 
 
+def test_points_are_there_while_the_training_runs() -> None:
+    with tracking.training_run(Training("key", DEFAULTS, DEFAULTS)) as run:
+        run.log({"loss": 1.0}, 0)
+        assert all_runs()[0].info.status == "RUNNING"
+        assert curve() == [(0, 1.0)]
+
+
+def test_only_the_leading_process_makes_a_run() -> None:
+    with tracking.training_run(Training("key", DEFAULTS, DEFAULTS), leader=False):
+        pass
+    assert all_runs() == []
+
+
 def test_a_rerun_adds_neither_run_nor_points() -> None:
     train()
     train(epochs=4)

@@ -57,7 +57,8 @@ def save_model(
     """
     described = {"model": asdict(config), "pathologies": pathologies, "anatomies": anatomies, "extra": extra}
     text = json.dumps(described, indent=2, sort_keys=True) + "\n"
-    content = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    # cloned, as safetensors refuses the shared memory of shared layers
+    content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / WEIGHTS, lambda path: path.write_bytes(save(content)))

@@ -35,6 +35,7 @@ class MeDSLIPConfig:
         dropout: in the decoders, 0 to 1.
         disentangle: split the features by the mask; without, both streams see the same features.
         mask: "sigmoid" as in the paper, or "linear" as in the released code.
+        shared_norm: both query networks end in one and the same LayerNorm, as in the released code.
         icl: whether the two streams meet in the intra-image contrastive logits.
         icl_similarity: "cosine" of learned projections as in the paper, or "dot" without projections as released.
         icl_scale: "learned" scale and bias of the intra-image logits, or "none".
@@ -55,6 +56,7 @@ class MeDSLIPConfig:
     dropout: float = 0.1
     disentangle: bool = True
     mask: Literal["sigmoid", "linear"] = "sigmoid"
+    shared_norm: bool = False
     icl: bool = True
     icl_similarity: Literal["cosine", "dot"] = "cosine"
     icl_scale: Literal["none", "learned"] = "none"
@@ -208,6 +210,8 @@ class MeDSLIP(nn.Module):
         self.prompt_projection = nn.Linear(config.text_size, config.hidden_size)  # shared by the streams
         self.pathology = Stream(config)
         self.anatomy = Stream(config)
+        if config.shared_norm:
+            self.anatomy.decoder.norm = self.pathology.decoder.norm
         if config.disentangle:
             self.mask_generator = nn.Linear(width, width)
         scale = torch.tensor(-math.log(config.tau))

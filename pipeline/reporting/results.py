@@ -56,7 +56,7 @@ class Outcome:
 
     corpus: Results | None
     training: Results | None
-    curves: pl.DataFrame | None  # one row per epoch
+    curves: pl.DataFrame | None  # one row per epoch; None of an imported model
     triplets: Results | None
     zero_shot: Mapping[str, Results]  # by benchmark
     scores: Mapping[str, pl.DataFrame]  # by benchmark, the test images' (schemas.SCORES)
@@ -64,6 +64,11 @@ class Outcome:
     heat_maps: Mapping[str, HeatMaps]  # by benchmark
     streams: pl.DataFrame | None  # schemas.POINTS
     silhouette: float | None
+
+    @property
+    def imported(self) -> str | None:
+        """The folder of the imported model that was evaluated; None when it was trained here."""
+        return self.training.get("imported") if self.training else None
 
     def metrics(self) -> dict[str, float]:
         """The headline numbers under the names that MLflow and `cxr compare` use, as in `zero_shot.cxr14.auroc`."""
@@ -128,9 +133,10 @@ def _curves(path: Path) -> pl.DataFrame | None:
         return None
     try:
         curves = pl.read_csv(path, infer_schema_length=None)
-        return curves.select(pl.col("epoch"), pl.exclude("epoch").cast(pl.Float64))
+        curves = curves.select(pl.col("epoch"), pl.exclude("epoch").cast(pl.Float64))
     except pl.exceptions.PolarsError as error:
         raise _unreadable(path, error) from error
+    return curves if len(curves) else None
 
 
 def _test_scores(path: Path) -> pl.DataFrame:

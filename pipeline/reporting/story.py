@@ -70,16 +70,16 @@ def _data(inputs: ReportInputs) -> str:
 
 
 def _answer(inputs: ReportInputs, outcome: Outcome, method: str) -> str:
+    asked = "then asked for findings by text prompts alone, without any labelled image (zero-shot)."
+    if outcome.imported:
+        return f"{method} was not trained here but imported ({outcome.imported}), {asked} On test images:"
     images = f"{outcome.training['train_images']:,} " if outcome.training else ""
     source = (
         "phantoms, chest X-rays and reports that this project draws itself"
         if inputs.phantoms
         else f"the corpus {inputs.params['corpus']['name']}"
     )
-    return (
-        f"{method} was pre-trained on {images}images of {source}, then asked for findings by text prompts alone, "
-        f"without any labelled image (zero-shot). On images that it had not seen:"
-    )
+    return f"{method} was pre-trained on {images}images of {source}, {asked} On images that it had not seen:"
 
 
 def _findings(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
@@ -121,7 +121,12 @@ def _cautions(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
         )
     if inputs.params["scale"] == "tiny":
         yield "The scale is `tiny`, a smoke test: its figures mean nothing."
-    if outcome.training and outcome.training["train_images"] < FEW_TRAINING_IMAGES:
+    if outcome.imported:
+        yield (
+            f"The model {outcome.imported} was imported: parameters of training do not apply to it, and whether it saw "
+            "any of these images is for those who trained it to say."
+        )
+    elif outcome.training and outcome.training["train_images"] < FEW_TRAINING_IMAGES:
         yield f"Pre-trained on {outcome.training['train_images']} images only: the figures mean little."
     for benchmark, results in outcome.zero_shot.items():
         if results["counts"]["images"] < FEW_TEST_IMAGES:
@@ -168,6 +173,9 @@ def _sections(inputs: ReportInputs, outcome: Outcome) -> Iterator[Section]:
         "images with boxes are asked.",
         tuple(grounding_pictures(outcome)),
     )
+    if outcome.imported:
+        yield Section("What it sees", "The imported model as it is.", tuple(training_pictures(outcome)))
+        return
     yield Section(
         "How it trained",
         "The weights of the best validation epoch are the ones evaluated.",

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from pipeline.semantics.knowledge import Knowledge
-from pipeline.semantics.query_sets import KINDS
+from pipeline.semantics.query_sets import KINDS, pathology_prompts
 from pipeline.semantics.text_encoder import Pooling, TextEncoder
 
 TRAINING_STYLES = {"pathology": "explanation", "anatomy": "template"}
@@ -27,11 +27,12 @@ def prompt_table(
     Args:
         query_sets: schema QUERY_SETS.
         benchmarks: benchmark -> {the dataset's name of a finding: canonical pathology}; the order is the vectors'.
-        knowledge: explains every canonical pathology of the benchmarks, one never seen in training too.
+        knowledge: explains the canonical pathologies that no query stands for, such as one never seen in training.
 
     Returns:
         Schema PROMPTS: the groups `pathology` (style explanation) and `anatomy` (style template), and each benchmark in
-        the styles name, template and explanation.
+        the styles name, template and explanation. A finding that a query stands for is explained in that query's words,
+        which the model knows.
 
     Raises:
         ParamsError: a finding has no explanation.
@@ -41,8 +42,9 @@ def prompt_table(
         for kind in KINDS
         for row in query_sets.filter(pl.col("kind") == kind).sort("index").select("index", "name", "prompt").rows()
     ]
+    learned = pathology_prompts(query_sets)
     for group, findings in benchmarks.items():
-        texts = {name: _styles(pathology, knowledge) for name, pathology in findings.items()}
+        texts = {name: _styles(pathology, learned, knowledge) for name, pathology in findings.items()}
         for style in ("name", "template", "explanation"):
             rows += [(group, style, index, name, texts[name][style]) for index, name in enumerate(findings)]
     schema = {"group": pl.String, "style": pl.String, "index": pl.Int32, "name": pl.String, "text": pl.String}
@@ -71,9 +73,9 @@ def write_vectors(vectors: Mapping[str, torch.Tensor], path: Path) -> None:
     save_file(dict(vectors), path)
 
 
-def _styles(pathology: str, knowledge: Knowledge) -> dict[str, str]:
+def _styles(pathology: str, learned: Mapping[str, str], knowledge: Knowledge) -> dict[str, str]:
     return {
         "name": pathology,
         "template": BENCHMARK_TEMPLATE.format(pathology=pathology),
-        "explanation": knowledge.explanation(pathology),
+        "explanation": learned.get(pathology) or knowledge.explanation(pathology),
     }

@@ -1,17 +1,18 @@
 """Query sets: the pathologies and anatomies that a model is asked for, and the names each of them stands for.
 
-A set comes from the training split's frequencies, from the released model's lists, or from a file of the user's. Labels
-are made in `existence`, vectors in `prompts`.
+A set comes from the training split's frequencies, from the released model's lists, or from a file of the user's or of
+an imported model. Labels are made in `existence`, vectors in `prompts`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 import polars as pl
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.semantics.knowledge import Knowledge
@@ -20,7 +21,12 @@ from pipeline.triplets.lexicon import UNSPECIFIED, load_lexicon
 KINDS = ("pathology", "anatomy")
 OTHER = "other"  # the anatomy row for every place without a row of its own
 ANATOMY_PROMPT = "It is located at {anatomy}."
+AUTHORS_ANATOMY_PROMPT = "It is located at {anatomy}. "  # with the name as it stands in their list
 _RELEASED_FILE = Path(__file__).with_name("released_queries.yaml")
+
+
+_Prompt = Annotated[str, Field(min_length=1)]
+_Queries = Mapping[str, str | None]  # names in their order, each with a prompt of its own or None
 
 
 class _ReleasedQuery(BaseModel):
@@ -31,10 +37,12 @@ class _ReleasedQuery(BaseModel):
 
 
 class _UserSets(BaseModel):
+    """Names in their order, or prompts by name."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    pathology: tuple[str, ...]
-    anatomy: tuple[str, ...]
+    pathology: tuple[str, ...] | dict[str, _Prompt]
+    anatomy: tuple[str, ...] | dict[str, _Prompt]
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,8 @@ def build_query_sets(
         studies: schema STUDIES.
         knowledge: explains every pathology.
         source: `frequency` takes the most frequent names (ties by name), `released` the released model's lists,
-            anything else is the path of a YAML file with the lists `pathology` and `anatomy`.
+            anything else is the path of a YAML file with `pathology` and `anatomy`, each a list of names or prompts by
+            name.
         pathologies: how many, for `frequency`; fewer when the corpus names fewer.
         anatomies: how many besides the last row "other", for `frequency`.
 
@@ -89,20 +98,50 @@ def build_query_sets(
     """
     train = triplets.join(studies.filter(pl.col("split") == "train"), on="study_id", how="semi")
     if source == "frequency":
-        names = {
-            "pathology": _most_frequent(train["pathology"], pathologies),
-            "anatomy": [*_most_frequent(train["anatomy"], anatomies), OTHER],
+        chosen: Mapping[str, _Queries] = {
+            "pathology": dict.fromkeys(_most_frequent(train["pathology"], pathologies)),
+            "anatomy": dict.fromkeys([*_most_frequent(train["anatomy"], anatomies), OTHER]),
         }
     else:
-        names = _released_names() if source == "released" else _user_names(Path(source))
-    _reject_empty(names, source)
+        chosen = _released_queries() if source == "released" else _user_queries(Path(source))
+    _reject_empty(chosen, source)
     queries = pl.DataFrame(
-        [(kind, index, name) for kind in KINDS for index, name in enumerate(names[kind])],
+        [(kind, index, name) for kind in KINDS for index, name in enumerate(chosen[kind])],
         schema={"kind": pl.String, "index": pl.Int32, "name": pl.String},
         orient="row",
     )
-    prompts = _pathology_prompts(names["pathology"], knowledge) + _anatomy_prompts(names["anatomy"])
+    prompts = _pathology_prompts(chosen["pathology"], knowledge) + _anatomy_prompts(chosen["anatomy"])
     return queries.with_columns(_counts(train, queries), pl.Series("prompt", prompts))
+
+
+def authors_queries(explanations: Path) -> dict[str, dict[str, str]]:
+    """The prompts of the authors' released model by kind and name, in the order of its prompt vectors.
+
+    Args:
+        explanations: the authors' JSON file that explains each of their pathologies, name -> text.
+
+    Raises:
+        ParamsError: the file is missing or not such a file, or explains too few; names them.
+    """
+    try:
+        texts = TypeAdapter(dict[str, _Prompt]).validate_json(explanations.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ParamsError(
+            f"{explanations} is no JSON file of explanations by pathology: give the authors' own file."
+        ) from error
+    names = {kind: list(queries) for kind, queries in _released().items()}
+    if missing := [name for name in names["pathology"] if name not in texts]:
+        raise ParamsError(f"{explanations} does not explain {', '.join(missing)}: give the authors' own file.")
+    return {
+        "pathology": {name: texts[name] for name in names["pathology"]},
+        "anatomy": {name: AUTHORS_ANATOMY_PROMPT.format(anatomy=name) for name in names["anatomy"]},
+    }
+
+
+def pathology_prompts(query_sets: pl.DataFrame) -> dict[str, str]:
+    """The prompt under which each canonical pathology of the query sets is learned."""
+    queries = query_sets.filter(pl.col("kind") == "pathology").sort("index")
+    return {name: queries["prompt"][row] for name, row in _covered("pathology", queries["name"].to_list()).items()}
 
 
 def query_rows(query_sets: pl.DataFrame) -> QueryRows:
@@ -145,11 +184,11 @@ def _released() -> Mapping[str, Mapping[str, _ReleasedQuery]]:
     return {kind: {name: _ReleasedQuery(**entry) for name, entry in raw[kind].items()} for kind in KINDS}
 
 
-def _released_names() -> dict[str, list[str]]:
-    return {kind: list(_released()[kind]) for kind in KINDS}
+def _released_queries() -> Mapping[str, _Queries]:
+    return {kind: dict.fromkeys(_released()[kind]) for kind in KINDS}
 
 
-def _user_names(path: Path) -> dict[str, list[str]]:
+def _user_queries(path: Path) -> Mapping[str, _Queries]:
     try:
         sets = _UserSets.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
@@ -158,13 +197,18 @@ def _user_names(path: Path) -> dict[str, list[str]]:
             "give such a file, `frequency` or `released`."
         ) from error
     lexicon = load_lexicon()
-    anatomies = [name for name in sets.anatomy if name != OTHER]
-    _reject_unknown(path, "pathology", sets.pathology, lexicon.pathologies)
-    _reject_unknown(path, "anatomy", anatomies, lexicon.anatomies)
-    return {"pathology": list(sets.pathology), "anatomy": [*anatomies, OTHER]}
+    named = {"pathology": list(sets.pathology), "anatomy": [name for name in sets.anatomy if name != OTHER]}
+    _reject_unknown(path, "pathology", named["pathology"], lexicon.pathologies)
+    _reject_unknown(path, "anatomy", named["anatomy"], lexicon.anatomies)
+    named["anatomy"].append(OTHER)
+    prompts = {kind: dict(own) if isinstance(own := getattr(sets, kind), dict) else {} for kind in KINDS}
+    return {kind: {name: prompts[kind].get(name) for name in named[kind]} for kind in KINDS}
 
 
 def _reject_unknown(path: Path, kind: str, names: Sequence[str], known: Mapping[str, object]) -> None:
+    released = list(_released()[kind])
+    if list(names) == [name for name in released if name != OTHER]:
+        return
     for name in names:
         if name not in known:
             raise ParamsError(
@@ -174,26 +218,29 @@ def _reject_unknown(path: Path, kind: str, names: Sequence[str], known: Mapping[
             raise ParamsError(f"{path} lists the {kind} {name!r} twice: keep one.")
 
 
-def _reject_empty(names: Mapping[str, Sequence[str]], source: str) -> None:
+def _reject_empty(chosen: Mapping[str, _Queries], source: str) -> None:
     for kind in KINDS:
-        if not set(names[kind]) - {OTHER}:
+        if not set(chosen[kind]) - {OTHER}:
             raise PipelineError(
                 f"The {kind} query set is empty with query_sets.source {source!r}: the training split's reports gave "
                 "no triplet with one; check corpus.sections and reports/triplets.json, or list the queries in a file."
             )
 
 
-def _pathology_prompts(names: Sequence[str], knowledge: Knowledge) -> list[str]:
-    if list(names) != list(_released()["pathology"]):
-        return [knowledge.explanation(name) for name in names]
+def _pathology_prompts(queries: _Queries, knowledge: Knowledge) -> list[str]:
+    released = _released()["pathology"]
+    if list(queries) != list(released):
+        return [own or knowledge.explanation(name) for name, own in queries.items()]
     return [
-        query.prompt or knowledge.explanation(name if name in knowledge.explanations else query.covers[0])
-        for name, query in _released()["pathology"].items()
+        queries[name]
+        or query.prompt
+        or knowledge.explanation(name if name in knowledge.explanations else query.covers[0])
+        for name, query in released.items()
     ]
 
 
-def _anatomy_prompts(names: Sequence[str]) -> list[str]:
-    return [ANATOMY_PROMPT.format(anatomy=name.replace("_", " ")) for name in names]
+def _anatomy_prompts(queries: _Queries) -> list[str]:
+    return [own or ANATOMY_PROMPT.format(anatomy=name.replace("_", " ")) for name, own in queries.items()]
 
 
 def _counts(train: pl.DataFrame, queries: pl.DataFrame) -> pl.Series:

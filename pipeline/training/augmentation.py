@@ -7,6 +7,7 @@ device. Labels change in one case only: a laterality-aware flip swaps the left a
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -78,10 +79,11 @@ class Mirror:
 
     def labels(self, existence: Tensor) -> Tensor:
         """Existence matrices [B, N_a, N_p] of the mirrored images."""
-        mirrored = existence[:, list(self.source)]
+        mirrored = existence.index_select(1, _constant(self.source, existence.device))
         if self.unpaired:
-            mirrored[:, list(self.unpaired)] = UNMENTIONED
-            joined = existence[:, [*self.unpaired, existence.shape[1] - 1]]
+            mirrored.index_fill_(1, _constant(self.unpaired, existence.device), UNMENTIONED)
+            rows = (*self.unpaired, existence.shape[1] - 1)
+            joined = existence.index_select(1, _constant(rows, existence.device))
             mirrored[:, -1] = pool_labels(joined, 1).to(existence.dtype)
         return mirrored
 
@@ -142,10 +144,16 @@ def equalize(pixels: Tensor) -> Tensor:
 
 def sharpen(pixels: Tensor, factor: float) -> Tensor:
     """Blend away from each image's smoothed version, as PIL's ImageEnhance.Sharpness; the border stays."""
-    kernel = pixels.new_tensor([[1, 1, 1], [1, 5, 1], [1, 1, 1]]).div(13).view(1, 1, 3, 3)
+    kernel = _constant((1, 1, 1, 1, 5, 1, 1, 1, 1), pixels.device).to(pixels.dtype).div(13).view(1, 1, 3, 3)
     smooth = pixels.clone()
     smooth[:, :, 1:-1, 1:-1] = F.conv2d(pixels, kernel)
     return (smooth + factor * (pixels - smooth)).clamp(0, 255)
+
+
+@lru_cache
+def _constant(values: tuple[int, ...], device: torch.device) -> Tensor:
+    """A tensor that goes to the device once: making one there from numbers waits for the device."""
+    return torch.tensor(values, device=device)
 
 
 def _other_side(name: str) -> str:

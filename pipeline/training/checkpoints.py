@@ -3,7 +3,10 @@
 They live outside the stage's outputs, in a folder named by a hash of all that determines the training.
 """
 
+import logging
 import pickle
+import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import torch
 from pipeline.errors import TrainingError
 from pipeline.networks.io import write_atomically
 
+_LOGGER = logging.getLogger(__name__)
 KEPT = 2
 PATTERN = "step-*.pt"
 
@@ -27,21 +31,22 @@ def save_checkpoint(folder: Path, step: int, content: dict[str, Any]) -> None:
     Raises:
         TrainingError: there is no room, or no right to write; earlier checkpoints are kept.
     """
-    path = folder / f"step-{step:09d}.pt"
+    path, serialised = folder / f"step-{step:09d}.pt", BytesIO()
+    torch.save(content, serialised)  # to memory, as torch's own writer does not say that a disk is full
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda unfinished: torch.save(content, unfinished))
+        write_atomically(path, lambda unfinished: unfinished.write_bytes(serialised.getbuffer()))
         for old in sorted(folder.glob(PATTERN))[:-KEPT]:
             old.unlink()
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        problem = " ".join(str(error).split())[:120]
+    except OSError as error:
         raise TrainingError(
-            f"{path} cannot be written ({problem}): make room and run again, training resumes from the one before."
+            f"{path} cannot be written ({error.strerror}): make room and run again, training resumes from the "
+            "checkpoint before."
         ) from error
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The latest state that can be read, or None where there is none.
+    """The latest state that can be read, or None where there is none; a damaged one is passed over with a warning.
 
     Raises:
         TrainingError: there are checkpoints, and none can be read.
@@ -49,10 +54,9 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     paths = sorted(folder.glob(PATTERN), reverse=True)
     for path in paths:
         try:
-            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
-            continue
-        return content
+            return _load(path)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
+            _LOGGER.warning("%s is damaged and passed over.", path)
     if paths:
         raise TrainingError(f"{folder} holds no readable checkpoint: delete the folder to train from the start.")
     return None
@@ -60,7 +64,16 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 def remove_checkpoints(folder: Path) -> None:
     """Delete the checkpoints of a training that has ended, and their folder where nothing else is in it."""
-    for path in folder.glob(PATTERN):
-        path.unlink()
+    for pattern in (PATTERN, f"{PATTERN}.unfinished"):  # a process killed while it wrote leaves the latter
+        for path in folder.glob(pattern):
+            path.unlink()
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _load(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        if archive.testzip():  # torch itself does not compare the checksums
+            raise zipfile.BadZipFile
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return content

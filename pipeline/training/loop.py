@@ -27,9 +27,9 @@ from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
 from pipeline.training.augmentation import AugmentConfig, Mirror, augment
 from pipeline.training.checkpoints import load_checkpoint, remove_checkpoints, save_checkpoint
 from pipeline.training.data import Batch, Examples, Plan, mix, training_batches
-from pipeline.training.processes import Precision, launch, over_processes, share_batch_norm
+from pipeline.training.processes import Precision, over_processes, share_batch_norm
 from pipeline.training.progress import TrainingBar
-from pipeline.training.validation import Validation, validate
+from pipeline.training.validation import Validation, by_name, validate
 
 COLUMNS = (*TERMS, "loss", "gradient_norm")  # what every step measures
 Log = Callable[[Mapping[str, float], int], None]
@@ -127,7 +127,14 @@ class Result:
 
 
 def pretrain(
-    recipe: Recipe, train: Examples, validation: Examples, queries: Queries, out: Path, checkpoints: Path, log: Log
+    recipe: Recipe,
+    train: Examples,
+    validation: Examples,
+    queries: Queries,
+    out: Path,
+    checkpoints: Path,
+    log: Log,
+    fabric: Fabric,
 ) -> Result:
     """Pre-train MeDSLIP; writes the models `out`/best and `out`/last.
 
@@ -139,6 +146,7 @@ def pretrain(
         out: folder of the two models.
         checkpoints: folder to resume from, to be named by a hash of all that determines the training.
         log: is called with metrics and the number of steps done, in the leading process.
+        fabric: the processes, from `processes.launch`.
 
     Raises:
         TrainingError: nothing to learn from, a loss that is not finite, or an interruption.
@@ -146,7 +154,6 @@ def pretrain(
     """
     if not len(validation):
         raise TrainingError("The validation split has no images, so no epoch can be chosen: give it some patients.")
-    fabric = launch(recipe.train.devices, recipe.train.nodes, recipe.train.precision)
     trainer = _Trainer(recipe, train, validation, queries, fabric, checkpoints, log)
     trainer.run()
     if fabric.is_global_zero:
@@ -229,8 +236,8 @@ class _Trainer:
     def result(self) -> Result:
         """What came of it."""
         done = self.progress
-        pathology = _by_name(self.queries.pathologies, done.best_auroc[0])
-        anatomy = _by_name(self.queries.anatomies, done.best_auroc[1])
+        pathology = by_name(self.queries.pathologies, done.best_auroc[0])
+        anatomy = by_name(self.queries.anatomies, done.best_auroc[1])
         leader = self.fabric.is_global_zero
         return Result(
             done.step, done.criterion, done.best_epoch, done.curves, pathology, anatomy, self.resumed_at, leader
@@ -271,15 +278,14 @@ class _Trainer:
     def _account(self, step: int, interruption: "_Interruption", bar: TrainingBar) -> None:
         """Log, validate, save and stop, each when it is due after so many steps."""
         self.progress.step = step
-        logs = step % self.config.log_every == 0
-        stops = self._agree(interruption.requested) if logs or self.fabric.world_size == 1 else False
         epoch_ends = step % self.plan.steps_per_epoch == 0
-        saves = stops or epoch_ends or step % self.config.checkpoint_every == 0
-        if logs or saves:
-            self._look(bar)
+        saves = epoch_ends or step % self.config.checkpoint_every == 0
+        stops = interruption.requested and self.fabric.world_size == 1
+        if stops or saves or step % self.config.log_every == 0:
+            stops = self._look(bar, interruption.requested)
         if epoch_ends:
             self._end_epoch(bar)
-        if saves:
+        if saves or stops:
             self._save()
         if stops:
             raise TrainingError(
@@ -287,9 +293,15 @@ class _Trainer:
                 f"from {self.checkpoints}."
             )
 
-    def _look(self, bar: TrainingBar) -> None:
-        """Fetch what the steps since the last look measured: the one wait for the device."""
-        rows = over_processes(self.fabric, torch.stack(self.window), "mean").cpu()
+    def _look(self, bar: TrainingBar, requested: bool) -> bool:
+        """Fetch what the steps since the last look measured, and whether any process was asked to stop.
+
+        It is the one wait for the device.
+        """
+        window = torch.stack(self.window)
+        asked = window.new_full((len(window), 1), float(requested))
+        rows = over_processes(self.fabric, torch.cat([window, asked], dim=1), "mean").cpu()
+        rows, stops = rows[:, :-1], bool(rows[0, -1] > 0)
         self.window = []
         self._check_finite(rows)
         self.progress.rows.append(rows)
@@ -297,6 +309,7 @@ class _Trainer:
         values = dict(zip(COLUMNS, rows.double().mean(0).tolist(), strict=True))
         self._report({**values, "lr": self._lr(), **speed})
         bar.logged(self.progress.step, self._epoch(), values["loss"], speed["images_per_second"])
+        return stops
 
     def _check_finite(self, rows: Tensor) -> None:
         bad = ~rows.isfinite()
@@ -350,11 +363,6 @@ class _Trainer:
 
     def _stateful(self) -> dict[str, Any]:
         return {"network": self.network, "optimizer": self.optimizer, "scheduler": self.scheduler}
-
-    def _agree(self, requested: bool) -> bool:
-        """Whether any process was asked to stop."""
-        flag = torch.tensor(float(requested), device=self.fabric.device)
-        return bool(over_processes(self.fabric, flag, "sum") > 0)
 
     def _report(self, metrics: Mapping[str, float]) -> None:
         if self.fabric.is_global_zero:
@@ -434,12 +442,7 @@ def _schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int,
     return SequentialLR(optimizer, [rise, cosine], milestones=[warmup])
 
 
-def _by_name(names: Sequence[str], values: Tensor) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in zip(names, values.tolist(), strict=True)}
-
-
 def _validation_row(found: Validation) -> dict[str, float]:
     """What the curves say about a validation; an undefined AUROC is left out."""
-    row = {"validation_loss": found.loss} | {f"validation_{name}": value for name, value in found.terms.items()}
-    aurocs = {"pathology": found.pathology_macro, "anatomy": found.anatomy_macro}
-    return row | {f"validation_auroc_{name}": value for name, value in aurocs.items() if not math.isnan(value)}
+    terms = {f"validation_{name}": value for name, value in found.terms.items()}
+    return {"validation_loss": found.loss, **terms, **found.aurocs()}

@@ -1,6 +1,7 @@
 """How well a model does on the validation split: loss terms and AUROC per query, without augmentation."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,11 @@ class Validation:
     def anatomy_macro(self) -> float:
         """Mean AUROC over the anatomies that have both."""
         return float(self.anatomy_auroc.nanmean())
+
+    def aurocs(self) -> dict[str, float]:
+        """The macro means by name, as in the curves; an undefined one is left out."""
+        means = {"pathology": self.pathology_macro, "anatomy": self.anatomy_macro}
+        return {f"validation_auroc_{name}": value for name, value in means.items() if not math.isnan(value)}
 
 
 @torch.no_grad()
@@ -105,6 +111,11 @@ def auroc(scores: Tensor, positive: Tensor, labelled: Tensor) -> Tensor:
     n_positive, n_negative = positives.sum(1), negatives.sum(1)
     above = (rank.double() * positives).sum(1) - n_positive * (n_positive + 1) / 2
     return above / (n_positive * n_negative)  # 0 / 0 is NaN
+
+
+def by_name(names: Sequence[str], values: Tensor) -> dict[str, float | None]:
+    """The AUROC of each query, None where it is not defined."""
+    return {name: None if math.isnan(value) else value for name, value in zip(names, values.tolist(), strict=True)}
 
 
 def _draws(prompts: tuple[Tensor, Tensor], seed: int) -> Tensor:

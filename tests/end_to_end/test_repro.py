@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
+from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from pipeline.networks.medslip import MeDSLIP
+from pipeline.networks.released import RELEASED, to_released, write_checkpoint
 from pipeline.schemas import EXISTENCE, QUERY_SETS, SCORES, TRIPLETS, read_table
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +102,40 @@ def test_an_experiment_reruns_training_and_what_follows(project: Path) -> None:
     assert {"zero_shot@cxr14", "grounding@rsna", "report"} <= ran
     compared = run(project, "cxr", "compare", "--markdown")
     assert "icl=false" in compared
+
+
+def published(folder: Path) -> tuple[Path, Path, Path]:
+    """A checkpoint in the released layout, its explanations, and a text encoder of its width; weights are random."""
+    torch.manual_seed(0)
+    state, _ = to_released(RELEASED, MeDSLIP(RELEASED).state_dict())
+    write_checkpoint(folder / "medslip.pth", state)
+    names = json.loads((ROOT / "tests/semantics/released_names.json").read_text())["pathology"]
+    (folder / "explanations.json").write_text(json.dumps({name: f"It is {name}." for name in names}))
+    letters = [*"abcdefghijklmnopqrstuvwxyz0123456789.,-_"]
+    vocabulary = [*letters, *(f"##{letter}" for letter in letters)]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    (folder / "vocab.txt").write_text("\n".join([*special, *vocabulary]))
+    size = {"hidden_size": RELEASED.text_size, "num_hidden_layers": 1, "intermediate_size": 64}
+    BertModel(BertConfig(vocab_size=len(special) + len(vocabulary), **size)).save_pretrained(folder / "bert")
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder / "bert")
+    return folder / "medslip.pth", folder / "explanations.json", folder / "bert"
+
+
+def test_every_stage_evaluates_an_imported_model(project: Path, tmp_path: Path) -> None:
+    checkpoint, explanations, encoder = published(tmp_path)
+    said = run(project, "cxr", "import-checkpoint", str(checkpoint), "--explanations", str(explanations))
+    (imported,) = re.findall(r"-S (model\.imported=\S+)", said)
+    settings = ("scale=tiny", imported, f"text_encoder.source={encoder}", "text_encoder.pooling=cls")
+    output = run(project, "dvc", "exp", "run", "--temp", "-n", "imported", *(f"-S{setting}" for setting in settings))
+    ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+    assert not ran & {"phantom", "corpus", "images", "triplets"}
+    assert {"query_sets", "prompts", "pretrain", "zero_shot@cxr14", "grounding@rsna", "embeddings", "report"} <= ran
+    (reference,) = run(project, "git", "for-each-ref", "--format=%(refname)", "refs/exps/**/imported").split()
+    metrics = json.loads(run(project, "git", "show", f"{reference}:reports/pretrain/metrics.json"))
+    assert metrics["imported"] == imported.split("=")[1]
+    assert set(metrics["pathology_auroc"]) == set(json.loads(explanations.read_text()))
+    assert "was not trained here but imported" in run(project, "git", "show", f"{reference}:reports/report.md")
+    assert imported.removeprefix("model.") in run(project, "cxr", "compare", "--markdown")
 
 
 def test_push_and_pull_restore_every_artefact(project: Path, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -30,6 +31,16 @@ def test_what_is_saved_is_loaded(stored):
     images, prompts = torch.rand(2, 1, 32, 32), (torch.randn(2, 6), torch.randn(2, 6))
     assert torch.equal(loaded.model(images, *prompts).pathology.logits, model(images, *prompts).pathology.logits)
     assert not loaded.model.training
+
+
+def test_a_shared_layer_is_stored_under_both_names(tmp_path):
+    config = dataclasses.replace(CONFIG, shared_norm=True)
+    model = MeDSLIP(config)
+    torch.nn.init.normal_(model.pathology.decoder.norm.weight)
+    save_model(tmp_path, config, model.state_dict(), ("edema",), ("other",), {})
+    loaded = load_model(tmp_path).model.state_dict()
+    assert torch.equal(loaded["anatomy.decoder.norm.weight"], model.state_dict()["pathology.decoder.norm.weight"])
+    assert loaded.keys() == model.state_dict().keys()
 
 
 def test_same_model_same_bytes(stored, tmp_path):

@@ -149,3 +149,13 @@ def test_grey_images_are_repeated_and_normalised():
         [0.229, 0.224, 0.225]
     ).view(3, 1, 1)
     torch.testing.assert_close(encoder(grey), encoder(colour))
+
+
+def test_a_shared_norm_is_one_layer():
+    model = build(shared_norm=True)
+    one, other = model.pathology.decoder.norm, model.anatomy.decoder.norm
+    assert one is other
+    output = model(images(), *prompts())
+    output.pathology.logits.sum().backward()
+    assert other.weight.grad is not None
+    assert len(list(model.parameters())) == len(list(build().parameters())) - 2

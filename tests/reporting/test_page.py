@@ -116,3 +116,19 @@ def test_an_unreadable_result_is_named(inputs: ReportInputs, tmp_path: Path, nam
     (tmp_path / "reports" / name).write_bytes(b"[broken")
     with pytest.raises(TableError, match=name):
         load_outcome(tmp_path / "reports", inputs.params)
+
+
+def test_an_imported_model_is_said_to_be_one(inputs: ReportInputs, tmp_path: Path) -> None:
+    shutil.copytree(inputs.reports, tmp_path / "reports")
+    pretrain = tmp_path / "reports" / "pretrain"
+    (pretrain / "metrics.json").write_text('{"imported": "models/imported/medslip-0123", "validation_images": 9}')
+    (pretrain / "curves.csv").write_text("step,epoch,loss,validation_loss\n")
+    write_report(replace(inputs, reports=tmp_path / "reports"), tmp_path / "out")
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "MeDSLIP was not trained here but imported (models/imported/medslip-0123)" in text
+    assert "whether it saw any of these images" in text
+    assert "pre-trained on" not in text.split("## ")[0]
+    assert not (tmp_path / "out" / "figures" / "loss.svg").exists()
+    assert (tmp_path / "out" / "figures" / "streams.svg").exists() or (
+        tmp_path / "out" / "figures" / "streams.png"
+    ).exists()

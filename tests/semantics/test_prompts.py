@@ -52,6 +52,13 @@ def test_every_benchmark_is_prompted_in_three_styles(tmp_path: Path) -> None:
     ]
 
 
+def test_a_finding_is_explained_in_the_words_of_the_query_that_stands_for_it() -> None:
+    own = QUERY_SETS.with_columns(prompt=pl.when(name="edema").then(pl.lit("Wet lungs.")).otherwise("prompt"))
+    table = prompt_table(own, BENCHMARKS, KNOWLEDGE)
+    asked = dict(table.filter(group="cxr14", style="explanation").select("name", "text").rows())
+    assert asked == {"Edema": "Wet lungs.", "Mass": KNOWLEDGE.explanation("mass")}
+
+
 def test_vectors_lie_in_the_order_of_the_index_and_each_text_is_encoded_once(tmp_path: Path) -> None:
     table = prompt_table(QUERY_SETS, BENCHMARKS, KNOWLEDGE)
     encoder = Lengths()

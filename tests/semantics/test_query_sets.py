@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,14 @@ from hypothesis import strategies as st
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.schemas import QUERY_SETS, read_table, write_table
 from pipeline.semantics.knowledge import load_knowledge
-from pipeline.semantics.query_sets import OTHER, anatomy_descriptions, build_query_sets, query_names, query_rows
+from pipeline.semantics.query_sets import (
+    OTHER,
+    anatomy_descriptions,
+    authors_queries,
+    build_query_sets,
+    query_names,
+    query_rows,
+)
 from pipeline.triplets.lexicon import load_lexicon
 
 KNOWLEDGE = load_knowledge()
@@ -92,6 +100,51 @@ def test_the_released_sets_cover_each_name_of_the_lexicon_at_most_once() -> None
         assert set(covered) <= set(known)
 
 
+def test_the_released_sets_have_the_names_and_the_order_of_the_released_model() -> None:
+    names = json.loads(Path(__file__).with_name("released_names.json").read_text())
+    sets = build_query_sets(table([]), STUDIES, KNOWLEDGE, source="released")
+    assert {kind: query_names(sets, kind) for kind in ("pathology", "anatomy")} == names
+
+
+def explanations(folder: Path, **changes: object) -> Path:
+    """A file as the authors' one: its own texts, and one more than there are queries."""
+    names = json.loads(Path(__file__).with_name("released_names.json").read_text())["pathology"]
+    texts = {name: f"What {name} looks like." for name in [*names, "gout"]} | changes
+    path = folder / "observation explanation.json"
+    path.write_text(json.dumps({name: text for name, text in texts.items() if text is not None}))
+    return path
+
+
+def test_an_imported_model_brings_its_prompts_as_a_file(tmp_path: Path) -> None:
+    queries = authors_queries(explanations(tmp_path))
+    (tmp_path / "queries.yaml").write_text(yaml.safe_dump(queries, sort_keys=False))
+    rows = [("a", "pleural effusion", "left pleura"), ("b", "edema", "sternum")]
+    own = build_query_sets(table(rows), STUDIES, KNOWLEDGE, source=str(tmp_path / "queries.yaml"))
+    released = build_query_sets(table(rows), STUDIES, KNOWLEDGE, source="released")
+    assert own.drop("prompt").equals(released.drop("prompt"))
+    prompts = dict(own.select("name", "prompt").rows())
+    assert prompts["effusion"] == "What effusion looks like."
+    assert prompts["left_pleural"] == "It is located at left_pleural. "
+    assert prompts["other"] == "It is located at other. "
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scar": None, "chf": None}, r"explanation\.json does not explain scar, chf: give the authors' own file"),
+        ({"scar": 3}, r"explanation\.json is no JSON file of explanations"),
+        ({"scar": ""}, r"explanation\.json is no JSON file of explanations"),
+    ],
+)
+def test_other_explanations_than_the_authors_are_named(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ParamsError, match=message):
+        authors_queries(explanations(tmp_path, **changes))
+    with pytest.raises(ParamsError, match=r"absent\.json is no JSON file"):
+        authors_queries(tmp_path / "absent.json")
+
+
 def test_the_released_sets_gather_the_names_they_cover() -> None:
     rows = [("a", "pleural effusion", "left pleura"), ("a", "chest tube", "left lower lobe"), ("b", "edema", "sternum")]
     sets = build_query_sets(table(rows), STUDIES, KNOWLEDGE, source="released")
@@ -119,9 +172,23 @@ def test_a_file_gives_its_names_in_its_order(tmp_path: Path) -> None:
     assert query_names(sets, "anatomy") == ["heart", "lung", "other"]
 
 
+def test_a_file_may_give_prompts_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("pathology: {nodule: A round spot., edema: Wet lungs.}\nanatomy: [heart]")
+    sets = build_query_sets(table([("a", "edema", "lung")]), STUDIES, KNOWLEDGE, source=str(path))
+    assert sets["prompt"].to_list() == [
+        "A round spot.",
+        "Wet lungs.",
+        "It is located at heart.",
+        "It is located at other.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("pathology: {edema: ''}\nanatomy: [lung]", r"own\.yaml is no YAML file with the lists"),
+        ("pathology: {gout: A toe.}\nanatomy: [lung]", "lists the pathology 'gout'"),
         ("pathology: [gout]\nanatomy: [lung]", "lists the pathology 'gout', which the lexicon does not name"),
         ("pathology: [edema]\nanatomy: [toe]", "lists the anatomy 'toe'"),
         ("pathology: [edema, edema]\nanatomy: [lung]", "'edema' twice"),

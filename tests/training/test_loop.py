@@ -10,6 +10,7 @@ import pytest
 import tiny_training as tiny
 import torch
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.errors import TrainingError
 from pipeline.losses import TERMS, LossConfig
@@ -51,6 +52,28 @@ def test_what_it_reports(whole):
     assert {step for step, _ in log} == {2, 4, 5, 6, 8, 10, 12, 14, 15}
     assert set(result.pathology_auroc) == {"bar", "beam", "board"}
     assert not (folder / "checkpoints").exists()
+
+
+class Waits(TorchDispatchMode):
+    """Counts what makes the host wait for a device: a number fetched from a tensor, a tensor made from numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched = self.made = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.fetched += func.name() == "aten::_local_scalar_dense"
+        self.made += func.name() == "aten::lift_fresh"
+        return func(*args, **(kwargs or {}))
+
+
+def test_only_logged_steps_wait_for_the_device(tmp_path):
+    seen = []
+    with Waits() as waits:
+        tiny.train(tmp_path, lambda *_: seen.append((waits.fetched, waits.made)), epochs=1, log_every=4, batch=8)
+    fetched, made = zip(*seen[:2], strict=True)  # after 2 steps, the first checkpoint, and after 4
+    assert fetched[1] - fetched[0] == fetched[0] == 2  # by the look itself, of values that are on the host by then
+    assert made[1] == made[0]
 
 
 def test_learning_rate_rises_then_falls(tmp_path):
@@ -106,6 +129,74 @@ def test_signals_stop_after_the_step_and_resume_bit_for_bit(whole, tmp_path, num
     assert same_models(tmp_path, whole[0])
 
 
+KILLED = """if True:
+    import os, signal, sys
+    from pathlib import Path
+    import torch
+    import tiny_training as tiny
+    from pipeline.training import checkpoints
+
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def half(path, data):
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        die()
+
+    torch.set_num_threads(1)
+    if sys.argv[2] == "between":
+        tiny.train(Path(sys.argv[1]), lambda metrics, step: step == 8 and die())
+    else:  # in the midst of writing the checkpoint after step 6
+        tiny.train(Path(sys.argv[1]), lambda metrics, step: step == 6 and setattr(Path, "write_bytes", half))
+"""
+
+
+@pytest.mark.parametrize(("when", "last"), [("between", 6), ("writing", 5)])
+def test_sigkill_at_any_moment_resumes_bit_for_bit(whole, tmp_path, when, last, capsys):
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    command = [sys.executable, "-c", KILLED, str(tmp_path), when]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    kept = [path.name for path in sorted((tmp_path / "checkpoints").glob("step-*.pt"))]
+    assert kept == [f"step-{step:09d}.pt" for step in (last - 1, last)]
+    assert (tmp_path / "checkpoints" / "step-000000006.pt.unfinished").exists() == (when == "writing")
+    resumed = tiny.train(tmp_path)
+    assert resumed.resumed_at == last
+    assert f"Resumed after step {last} of 15" in capsys.readouterr().err
+    assert same_models(tmp_path, whole[0])
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_full_disk_stops_it_and_room_lets_it_go_on_bit_for_bit(whole, tmp_path):
+    unfinished = tmp_path / "checkpoints" / "step-000000008.pt.unfinished"
+
+    def fill(_metrics, step):
+        if step == 8:
+            unfinished.symlink_to("/dev/full")
+
+    with pytest.raises(TrainingError, match=r"step-000000008\.pt cannot be written \(No space left on device\): make"):
+        tiny.train(tmp_path, fill)
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+    assert tiny.train(tmp_path).resumed_at == 6
+    assert same_models(tmp_path, whole[0])
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_bit_for_bit(whole, tmp_path, caplog):
+    def die(_metrics, step):
+        if step == 10:
+            raise ConnectionAbortedError
+
+    with pytest.raises(ConnectionAbortedError):
+        tiny.train(tmp_path, die)
+    latest = tmp_path / "checkpoints" / "step-000000008.pt"
+    latest.write_bytes(latest.read_bytes()[:-1000])
+    assert tiny.train(tmp_path).resumed_at == 6
+    assert "step-000000008.pt is damaged and passed over" in caplog.text
+    assert same_models(tmp_path, whole[0])
+
+
 def test_dropout_resumes_bit_for_bit_too(tmp_path):
     model = tiny.dataclasses.replace(tiny.MODEL, dropout=0.3)
     tiny.train(tmp_path / "a", model=model, epochs=2)
@@ -130,10 +221,10 @@ def test_the_terms_at_fault_are_named(tmp_path):
     prompts = tiny.queries()
     broken = tiny.Queries(prompts.pathologies, prompts.anatomies, prompts.pathology_vectors, prompts.anatomy_vectors)
     broken.anatomy_vectors[0, 0] = math.nan
-    recipe = tiny.Recipe(model, LossConfig(), tiny.AUGMENT, tiny.TRAIN)
+    recipe, fabric = tiny.Recipe(model, LossConfig(), tiny.AUGMENT, tiny.TRAIN), tiny.launch(1, 1, "32-true")
     splits = tiny.examples(40, 1), tiny.examples(20, 2)
     with pytest.raises(TrainingError, match=r"Step 1 of 6 .*existence_anatomy") as caught:
-        tiny.pretrain(recipe, *splits, broken, tmp_path / "out", tmp_path / "checkpoints", lambda *_: None)
+        tiny.pretrain(recipe, *splits, broken, tmp_path / "out", tmp_path / "checkpoints", lambda *_: None, fabric)
     assert "existence_pathology" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 

@@ -16,6 +16,7 @@ from pipeline.networks.medslip import MeDSLIPConfig
 from pipeline.training.augmentation import AugmentConfig
 from pipeline.training.data import Examples
 from pipeline.training.loop import Queries, Recipe, TrainConfig, pretrain
+from pipeline.training.processes import launch
 
 MODEL = MeDSLIPConfig(
     block="basic", depths=(1, 1), widths=(8, 16), stem=8, channels=1, text_size=12, hidden_size=16, heads=2,
@@ -65,7 +66,8 @@ def queries():
 def train(folder, log=lambda metrics, step: None, model=MODEL, loss=None, augment=AUGMENT, data=None, **changes):
     recipe = Recipe(model, loss or LossConfig(), augment, dataclasses.replace(TRAIN, **changes))
     splits = data or (examples(90, 1), examples(31, 2))
-    return pretrain(recipe, *splits, queries(), folder / "out", folder / "checkpoints", log)
+    fabric = launch(recipe.train.devices, 1, recipe.train.precision)
+    return pretrain(recipe, *splits, queries(), folder / "out", folder / "checkpoints", log, fabric)
 
 
 if __name__ == "__main__":
