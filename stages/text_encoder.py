@@ -8,7 +8,7 @@ from pipeline.params import TextEncoder
 from pipeline.schemas import QUERY_SETS, STUDIES, read_table
 from pipeline.semantics.encoder_training import EncoderConfig, train_encoder
 from pipeline.semantics.knowledge import load_knowledge
-from pipeline.semantics.query_sets import anatomy_descriptions, query_names
+from pipeline.semantics.query_sets import query_names
 from pipeline.semantics.text_encoder import load_encoder
 from stages.common import fix_torch, run, stage_params, write_metrics
 
@@ -26,9 +26,8 @@ def main() -> None:
 def train_from_reports(settings: TextEncoder, seed: int) -> dict[str, float]:
     studies = read_table(Path("data/corpus/studies.parquet"), STUDIES)
     reports = {split: studies.filter(pl.col("split") == split)["report"].to_list() for split in ("train", "validate")}
-    queries = read_table(Path("data/query_sets.parquet"), QUERY_SETS)
-    pathologies = load_knowledge().descriptions(query_names(queries, "pathology"))  # others stay unseen
-    descriptions = [*pathologies, *anatomy_descriptions(query_names(queries, "anatomy"))]
+    queries = query_names(read_table(Path("data/query_sets.parquet"), QUERY_SETS), "pathology")
+    descriptions = load_knowledge().descriptions(queries)  # a finding outside the query set stays unseen
     config = EncoderConfig(**settings.model_dump(exclude={"source", "pooling"}))
     return train_encoder(reports["train"], descriptions, reports["validate"], OUT, config, seed)
 

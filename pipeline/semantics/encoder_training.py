@@ -1,9 +1,8 @@
 """Trains a small BERT from scratch on a corpus's own reports and the explanations, so that no download is needed.
 
 Masked-language modelling on sentences (Devlin et al. 2019), and a contrastive loss that brings together the texts that
-describe the same pathology or the same place: its prompt, its name, its visual attributes or synonyms. Without the
-latter the vectors of so small a model hardly differ from text to text. Vocabulary and initial token vectors are in
-`tokens`.
+describe the same pathology: its explanation, its name and its visual attributes. Without the latter the vectors of so
+small a model hardly differ from text to text. Vocabulary and initial token vectors are in `tokens`.
 """
 
 import re
@@ -67,8 +66,8 @@ def train_encoder(
 
     Args:
         reports: texts of the training split; equal sentences count once.
-        descriptions: per query two or more texts that mean it, its prompt first. What shall stay unseen must not be
-            among them.
+        descriptions: per pathology two or more texts that mean it, the explanation first. What shall stay unseen must
+            not be among them.
         held_out: reports of the validate split, for the figures alone.
         folder: where to save.
         config: size and training.
@@ -222,7 +221,7 @@ def _masked_language_loss(
 def _contrastive_loss(
     model: BertForMaskedLM, described: list[list[torch.Tensor]], batch: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """InfoNCE in both directions between the first text of some queries and another one of each."""
+    """InfoNCE in both directions between the first text of some pathologies and another one of each."""
     chosen = torch.randperm(len(described), generator=generator)[:batch].tolist()
     first = [described[row][0] for row in chosen]
     other = [_another(described[row], generator) for row in chosen]

@@ -165,14 +165,6 @@ def query_names(query_sets: pl.DataFrame, kind: str) -> list[str]:
     return query_sets.filter(pl.col("kind") == kind).sort("index")["name"].to_list()
 
 
-def anatomy_descriptions(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Texts that mean the same: prompt, name and synonyms of each anatomy that the lexicon knows."""
-    places = load_lexicon().anatomies
-    known = [name for name in names if name in places]
-    prompts = dict(zip(known, _anatomy_prompts(known), strict=True))
-    return [(prompts[name], name, *(word for word in places[name].synonyms if word != name)) for name in known]
-
-
 def _most_frequent(names: pl.Series, limit: int) -> list[str]:
     counts = names.rename("name").to_frame().filter(pl.col("name") != UNSPECIFIED).group_by("name").len()
     return counts.sort("len", "name", descending=[True, False]).head(limit)["name"].to_list()

@@ -12,8 +12,6 @@ from pipeline.errors import ParamsError, PipelineError
 from pipeline.schemas import QUERY_SETS, read_table, write_table
 from pipeline.semantics.knowledge import load_knowledge
 from pipeline.semantics.query_sets import (
-    OTHER,
-    anatomy_descriptions,
     authors_queries,
     build_query_sets,
     query_names,
@@ -217,11 +215,3 @@ def test_an_empty_set_is_an_error(rows: list[tuple[str, str, str]]) -> None:
 def test_a_pathology_without_explanation_is_an_error_with_its_name() -> None:
     with pytest.raises(ParamsError, match="'gout'"):
         build_query_sets(table([("a", "gout", "lung")]), STUDIES, KNOWLEDGE)
-
-
-def test_an_anatomy_is_described_by_its_prompt_its_name_and_its_synonyms() -> None:
-    lobe, trachea = anatomy_descriptions(["left lower lobe", "trachea", OTHER])
-    assert lobe == ("It is located at left lower lobe.", "left lower lobe", "lll")
-    assert trachea[:2] == ("It is located at trachea.", "trachea")
-    assert "windpipe" in trachea
-    assert len(set(trachea)) == len(trachea)
