@@ -15,7 +15,7 @@ _LONGEST = 200  # words; what runs on for longer is no sentence, and the rules l
 class Sentence(NamedTuple):
     """The words of a sentence, or of a part of a very long one."""
 
-    index: int  # in the report
+    number: int  # in the report, from 0
     ids: tuple[int, ...]
     starts: list[int]  # first characters, in the report
     ends: list[int]
@@ -23,7 +23,7 @@ class Sentence(NamedTuple):
 
 def cut_sentences(vocabulary: Vocabulary, report: str, sections: Iterable[Section]) -> Iterator[Sentence]:
     """The sentences of some sections of a report."""
-    index = 0
+    number = 0
     for section in sections:
         words = vocabulary.words(report[section.start : section.end])
         starts, ends = words.starts, words.ends
@@ -31,8 +31,8 @@ def cut_sentences(vocabulary: Vocabulary, report: str, sections: Iterable[Sectio
             starts = [start + section.start for start in starts]
             ends = [end + section.start for end in ends]
         for first, last in _between_stops(vocabulary, words.ids):
-            yield Sentence(index, tuple(words.ids[first:last]), starts[first:last], ends[first:last])
-            index += 1
+            yield Sentence(number, tuple(words.ids[first:last]), starts[first:last], ends[first:last])
+            number += 1
 
 
 def _between_stops(vocabulary: Vocabulary, ids: list[int]) -> Iterator[tuple[int, int]]:
