@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from pipeline.errors import DatasetError, ParamsError
 from pipeline.triplets.lexicon import load_lexicon
-from pipeline.triplets.radgraph_rules import GraphRules
+from pipeline.triplets.radgraph_rules import COUNTS, GraphRules
 from pipeline.triplets.shards import Item
 from pipeline.triplets.spacy_rules import Triplet
 
@@ -171,7 +171,7 @@ class GraphsReader:
         self._path = path
         self._rules = GraphRules(load_lexicon())
 
-    def read(self, items: Sequence[Item]) -> tuple[list[tuple[str, Triplet]], Counter[str]]:
+    def read(self, items: Sequence[Item]) -> tuple[list[tuple[str, Triplet]], dict[str, int]]:
         """The triplets of some reports by their annotations, and `GraphRules.counts` of these.
 
         Raises:
@@ -179,7 +179,7 @@ class GraphsReader:
         """
         self._rules.counts.clear()
         found = [(item.study_id, triplet) for item in items for triplet in self._triplets(item)]
-        return found, Counter(self._rules.counts)
+        return found, {name: self._rules.counts[name] for name in COUNTS}
 
     def _triplets(self, item: Item) -> list[Triplet]:
         try:

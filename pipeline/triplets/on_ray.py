@@ -72,7 +72,7 @@ def _connect(workers: int) -> Any:
     ray.data.DataContext.get_current().enable_progress_bars = False
     own: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
     try:
-        ray.init(log_to_driver=False, logging_level="ERROR", **own)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ExtractionError(
             f"Ray cannot be reached at RAY_ADDRESS={os.environ.get('RAY_ADDRESS', '')!r} ({type(error).__name__}): "

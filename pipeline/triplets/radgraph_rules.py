@@ -20,6 +20,14 @@ from pipeline.triplets.sentences import Sentence, cut_sentences
 from pipeline.triplets.spacy_rules import Triplet
 from pipeline.triplets.vocabulary import Meaning, Mention, Vocabulary
 
+COUNTS = (
+    "entities",
+    "entities_outside",
+    "observations",
+    "observations_unknown",
+    "observations_unplaced",
+    "anatomies_unknown",
+)
 _MEMO = 1 << 16  # reports repeat their sentences
 
 
@@ -27,7 +35,7 @@ class GraphRules:
     """Reads annotations in RadGraph's published format by one lexicon.
 
     Attributes:
-        counts: what was read and left out since the start.
+        counts: what was read and left out since the start, or since they were cleared, by the names in `COUNTS`.
             `entities`: of all annotations; `entities_outside`: with a word that has no counterpart in the sections of
             the report that are read; these are left out.
             `observations`: the others among the observations, measurements aside; `observations_unknown`: their words
