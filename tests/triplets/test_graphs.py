@@ -117,7 +117,7 @@ def test_bytes_that_are_no_text(tmp_path: Path):
 def test_missing_files(tmp_path: Path):
     with pytest.raises(ParamsError, match=r"extraction.graphs is .*nowhere.json, which cannot be read"):
         list(read_annotations(tmp_path / "nowhere.json"))
-    with pytest.raises(ParamsError, match="extraction.graphs is not set"):
+    with pytest.raises(ParamsError, match=r"extraction\.graphs is not set"):
         extract(_reports([1]), "graphs")
 
 
