@@ -7,6 +7,7 @@ is left without a position, never guessed. Nothing here knows what the tokens me
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rapidfuzz.distance import LCSseq
 
@@ -29,21 +30,31 @@ def align(tokens: Sequence[str], report: str) -> list[Span | None]:
 
     The longest common subsequence of words and signs decides; of equally long ones, that in fewer pieces.
     """
-    owners = [index for index, token in enumerate(tokens) for _ in _ATOM.finditer(token)]
-    atoms = [atom.casefold() for token in tokens for atom in _ATOM.findall(token)]
-    found = list(_ATOM.finditer(report))
-    targets = _counterparts(atoms, [atom[0].casefold() for atom in found])
-    spans: list[Span | None] = [None] * len(tokens)
-    torn = set()
-    for owner, target in zip(owners, targets, strict=True):
-        if target is None:
-            torn.add(owner)
-            continue
-        before = spans[owner]
-        spans[owner] = (found[target].start() if before is None else before[0], found[target].end())
-    for owner in torn:
-        spans[owner] = None
+    pieces = list(map(_atoms, tokens))
+    atoms = [atom for piece in pieces for atom in piece]
+    starts, ends, words = _report_atoms(report)
+    targets = _counterparts(atoms, words)
+    spans: list[Span | None] = []
+    first = 0
+    for piece in pieces:
+        last = first + len(piece)
+        whole = first < last and None not in targets[first:last]
+        spans.append((starts[targets[first]], ends[targets[last - 1]]) if whole else None)  # type: ignore[index]
+        first = last
     return spans
+
+
+@lru_cache(1 << 16)
+def _atoms(token: str) -> tuple[str, ...]:
+    """The words and signs of a token, in one letter case."""
+    return tuple([atom.casefold() for atom in _ATOM.findall(token)])
+
+
+def _report_atoms(report: str) -> tuple[list[int], list[int], list[str]]:
+    """First characters, end characters, and words and signs of a report in one letter case."""
+    spans = [match.span() for match in _ATOM.finditer(report)]
+    starts, ends = [start for start, _ in spans], [end for _, end in spans]
+    return starts, ends, [report[start:end].casefold() for start, end in spans]
 
 
 def _counterparts(source: list[str], target: list[str]) -> list[int | None]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pipeline.triplets.alignment import Span, align
-from pipeline.triplets.annotations import LOCATED_AT, MODIFY, SUGGESTIVE_OF, Entity, parse_annotation
+from pipeline.triplets.annotations import LOCATED_AT, MODIFY, Entity, parse_annotation
 from pipeline.triplets.attachment import NORMAL, Attachment, Node, Sided
 from pipeline.triplets.lexicon import UNSPECIFIED, Lexicon
 from pipeline.triplets.sections import BODY, Section, read_sections
@@ -140,8 +140,12 @@ class _Page:
         return words if words else None
 
     def numbers(self, words: Iterable[int]) -> list[int]:
+        """The numbers of the phrases that some words in order belong to."""
+        return list(dict.fromkeys(number for word in words if (number := self._phrase_of[word]) is not None))
+
+    def phrases_of(self, words: Iterable[int]) -> list[_Phrase]:
         """The phrases that some words belong to, in order."""
-        return sorted({number for word in words if (number := self._phrase_of[word]) is not None})
+        return [self.phrases[number] for number in self.numbers(words)]
 
     def unnamed(self, words: Iterable[int]) -> str:
         """Those of some words that belong to no phrase."""
@@ -168,13 +172,24 @@ class _Reading:
         self._rules, self._page, self._words = rules, page, words
         self._entities = {name: entities[name] for name in sorted(entities, key=lambda name: words[name].start)}
         self._numbers = {name: page.numbers(words[name]) for name in self._entities}
-        self._targets: dict[tuple[str, str], list[str]] = defaultdict(list)  # id and relation -> ids
-        self._sources: dict[tuple[str, str], list[str]] = defaultdict(list)
+        self._modified: dict[str, list[str]] = {}  # id -> ids that it modifies, and so on
+        self._modifiers: dict[str, list[str]] = {}
+        self._places: dict[str, list[str]] = {}
+        self._suggesting: dict[str, list[str]] = {}
+        self._whole: dict[str, list[str]] = {}  # id -> it with all its modifiers
         for name, entity in self._entities.items():
             for relation, target in entity.relations:
                 if target in self._entities and target != name:
-                    self._targets[name, relation].append(target)
-                    self._sources[target, relation].append(name)
+                    self._relate(name, relation, target)
+
+    def _relate(self, name: str, relation: str, target: str) -> None:
+        if relation == MODIFY:
+            self._modified.setdefault(name, []).append(target)
+            self._modifiers.setdefault(target, []).append(name)
+        elif relation == LOCATED_AT:
+            self._places.setdefault(name, []).append(target)
+        else:
+            self._suggesting.setdefault(target, []).append(name)
 
     def triplets(self) -> list[Triplet]:
         """Everything the report says of a finding at a place, in the order of mention."""
@@ -210,7 +225,7 @@ class _Reading:
     def _count(self, observations: Sequence[str], known: Container[str]) -> None:
         self._rules.counts["observations"] += len(observations)
         self._rules.counts["observations_unknown"] += sum(
-            name not in known and not self._targets[name, MODIFY] for name in observations
+            name not in known and name not in self._modified for name in observations
         )
 
     def _composed(self, name: str) -> _Finding | None:
@@ -218,7 +233,7 @@ class _Reading:
         words = self._words[name]
         own = self._page.text(words)
         apart = [f"{own} {self._text(self._with_modifiers(place))}" for place in self._located((name,))]
-        apart += [f"{self._text((modifier,))} {own}" for modifier in self._sources[name, MODIFY]]
+        apart += [f"{self._text((modifier,))} {own}" for modifier in self._modifiers.get(name, ())]
         for meaning in map(self._rules.lookup, apart):
             if meaning is not None and meaning.finding:
                 return self._finding((name,), _Phrase(meaning, words.start, words.stop))
@@ -241,38 +256,47 @@ class _Reading:
 
     def _with_modifiers(self, name: str) -> list[str]:
         """An entity and all that modifies it, and that modifies these, in the order of mention."""
-        found = [name]
-        for part in found:
-            found += [modifier for modifier in self._sources[part, MODIFY] if modifier not in found]
-        return sorted(found, key=lambda part: self._words[part].start)
+        if name not in self._modifiers:
+            return [name]
+        if name not in self._whole:
+            found = [name]
+            for part in found:
+                found += [modifier for modifier in self._modifiers.get(part, ()) if modifier not in found]
+            self._whole[name] = sorted(found, key=lambda part: self._words[part].start)
+        return self._whole[name]
 
     def _located(self, ids: Sequence[str]) -> list[str]:
         """Where observations are: what they are located at, and the anatomies that they modify."""
-        places = [place for name in ids for place in self._targets[name, LOCATED_AT]]
-        modified = (target for name in ids for target in self._targets[name, MODIFY])
-        places += [target for target in modified if not self._entities[target].label.observation]
+        places = [place for name in ids for place in self._places.get(name, ())]
+        places += [other for name in ids for other in self._modified.get(name, ()) if not self._is_observation(other)]
         return [place for place in dict.fromkeys(places) if place not in ids]
 
     def _givers(self, ids: Sequence[str]) -> list[str]:
         """Whose places observations share: of what suggests them, and of what they modify."""
-        givers = [giver for name in ids for giver in self._sources[name, SUGGESTIVE_OF]]
-        modified = (target for name in ids for target in self._targets[name, MODIFY])
-        givers += [target for target in modified if self._entities[target].label.observation]
+        givers = [giver for name in ids for giver in self._suggesting.get(name, ())]
+        givers += [other for name in ids for other in self._modified.get(name, ()) if self._is_observation(other)]
         return [giver for giver in dict.fromkeys(givers) if giver not in ids]
+
+    def _is_observation(self, name: str) -> bool:
+        return self._entities[name].label.observation
+
+    def _beside(self, node: Node, parts: Iterable[str]) -> list[int]:
+        """The words of some entities that are not those that name the finding, in order."""
+        words = [word for part in parts for word in self._words[part] if not node.start <= word < node.end]
+        return sorted(set(words)) if len(words) > 1 else words
 
     def _place(self, node: Node, parts: Iterable[str], loose: bool = False) -> bool:
         """Give a finding the places and the side that some entities name; whether they name any beside the finding."""
-        words = sorted({word for part in parts for word in self._words[part]} - {*range(node.start, node.end)})
+        if not (words := self._beside(node, parts)):
+            return True
         owned: list[Node] = []
         side: str | None = None
-        for phrase in (self._page.phrases[number] for number in self._page.numbers(words)):
+        for phrase in self._page.phrases_of(words):
             side = _joint(side, phrase.meaning.side)
             if phrase.meaning.places:
                 owned.append(Node(phrase.start, phrase.start, phrase.end, phrase.meaning, True, side=side, loose=loose))
                 side = None
-        meaning = (
-            None if owned else self._rules.lookup(self._page.unnamed(words))
-        )  # "lower" and "lobe" of "lower left lobe"
+        meaning = None if owned else self._rules.lookup(self._page.unnamed(words))  # of "lower left lobe"
         if meaning is not None and meaning.places:
             owned.append(Node(words[0], words[0], words[-1] + 1, meaning, True, side=side, loose=loose))
             side = None
@@ -281,20 +305,20 @@ class _Reading:
         else:
             node.side = _joint(node.side, side)
         node.owned += owned
-        return bool(owned or side) or not words
+        return bool(owned or side)
 
-    def _grade(self, node: Node, own: Iterable[str], located: Iterable[str]) -> None:
+    def _grade(self, node: Node, own: Sequence[str], located: Iterable[str]) -> None:
         """Say how severe a finding is, by the last word for it; "moderate left and small right" grades each side."""
-        words = {word for part in own for word in self._words[part]} - {*range(node.start, node.end)}
-        graded = [phrase for n in self._page.numbers(words) if (phrase := self._page.phrases[n]).meaning.severity]
+        graded = [phrase for phrase in self._page.phrases_of(self._beside(node, own)) if phrase.meaning.severity]
         if not graded:
             return
         node.severity = graded[-1].meaning.severity
-        words |= {word for place in located for part in self._with_modifiers(place) for word in self._words[part]}
-        for phrase in (self._page.phrases[number] for number in self._page.numbers(words)):
-            if phrase.meaning.side and graded[0].start < phrase.start < graded[-1].start:
-                node.first_side = Sided(phrase.meaning.side, graded[0].meaning.severity)
-                return
+        if len(graded) > 1:
+            parts = (*own, *(part for place in located for part in self._with_modifiers(place)))
+            for phrase in self._page.phrases_of(self._beside(node, parts)):
+                if phrase.meaning.side and graded[0].start < phrase.start < graded[-1].start:
+                    node.first_side = Sided(phrase.meaning.side, graded[0].meaning.severity)
+                    return
 
     def _share(self, findings: Sequence[_Finding]) -> None:
         """Give findings without a place that of what suggests them, or of what they modify."""
@@ -308,7 +332,7 @@ class _Reading:
 
     def _triplets(self, finding: _Finding) -> list[Triplet]:
         node, page = finding.node, self._page
-        heads = [name for name in finding.ids if not {*self._targets[name, MODIFY]} & {*finding.ids}]
+        heads = [name for name in finding.ids if not {*self._modified.get(name, ())} & {*finding.ids}]
         existence = self._entities[(heads or finding.ids)[-1]].label.existence
         places = self._rules.attachment.places(node)
         if not places and self._stands_alone(finding.ids):
@@ -322,7 +346,7 @@ class _Reading:
 
     def _stands_alone(self, ids: Iterable[str]) -> bool:
         """Whether observations are about nothing that is named: "Normal.", but not "intact" of some wires."""
-        return not any(self._targets[name, relation] for name in ids for relation in (LOCATED_AT, MODIFY))
+        return not any(name in self._places or name in self._modified for name in ids)
 
     def _text(self, names: Iterable[str]) -> str:
         return " ".join(self._page.text(self._words[name]) for name in names)
