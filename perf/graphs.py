@@ -153,7 +153,7 @@ def generate(folder: Path, count: int) -> None:
             lines = [" ".join(part.tokens).replace(" .", ".").replace(" ,", ",") for part in parts]
             texts.append(" ".join(lines[: SENTENCES * 3 // 4]) + "\n\n" + " ".join(lines[SENTENCES * 3 // 4 :]))
             file.write(("{" if number == 0 else ", ") + f'"p{number // 20_000 + 10}/p1{number:07}/s{number}.txt": ')
-            file.write(json.dumps(_annotation(parts)))
+            file.write(json.dumps(_annotation(parts), indent=1))  # with the spaces, as many bytes as published
         file.write("}")
     studies = max(count, count * STUDIES // PUBLISHED)
     texts += ["Clear lungs."] * (studies - count)
