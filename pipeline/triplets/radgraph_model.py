@@ -7,7 +7,7 @@ the end. How annotations become triplets is in `radgraph_rules`.
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,11 +15,17 @@ from torch import Tensor
 from pipeline.triplets.radgraph_archive import load_radgraph
 
 Annotation = dict[str, Any]  # {"text": words joined by spaces, "entities": {"1": {"tokens": ..., ...}, ...}}
-_Indexed = dict[str, list[Any]]  # of a report with W words: token_ids and masks of its pieces, [W] mask and offsets
-_Found = tuple[list[list[Any]], list[list[Any]]]  # entities (first and last word, label), relations (two such, label)
+Entities = dict[str, dict[str, Any]]
 
 _PIECES = 512  # word pieces a report may have for a full batch; longer ones come in smaller batches
 _SPANS, _PAIRS = 1 << 14, 1 << 12  # scored at a time; each takes some 10 kB
+
+
+class Report(NamedTuple):
+    """A report as the package's reader gives it."""
+
+    words: list[str]
+    pieces: dict[str, list[Any]]  # token_ids and masks of its word pieces; mask and offsets of its words among them
 
 
 class RadGraphModel:
@@ -55,50 +61,41 @@ class RadGraphModel:
         Returns:
             N annotations in the order of the reports; they do not depend on the batches.
         """
-        from radgraph.utils import get_entity
+        read = [self._split(report) for report in reports]
+        entities: list[Entities] = [{} for _ in reports]
+        for rows in length_batches([len(report.pieces["token_ids"]) for report in read], self._batch):
+            for row, found in zip(rows, self._annotate([read[row] for row in rows]), strict=True):
+                entities[row] = found
+        return [{"text": " ".join(report.words), "entities": each} for report, each in zip(read, entities, strict=True)]
 
-        words = [self._words(report) for report in reports]
-        indexed = [self._index(each) for each in words]
-        entities: list[dict[str, Any]] = [{} for _ in reports]
-        for rows in length_batches([len(each["token_ids"]) for each in indexed], self._batch):
-            for row, found in zip(rows, self._read([indexed[row] for row in rows]), strict=True):
-                entities[row] = get_entity(*found, words[row])
-        return [{"text": " ".join(text), "entities": each} for text, each in zip(words, entities, strict=True)]
-
-    def _words(self, report: str) -> list[str]:
+    def _split(self, text: str) -> Report:
+        from radgraph.allennlp.data.tokenizers import Token
         from radgraph.utils import preprocess_reports
 
-        words: list[str] = preprocess_reports([report], self._model)[0]["sentences"][0]
-        return words
-
-    def _index(self, words: list[str]) -> _Indexed:
-        from radgraph.allennlp.data.tokenizers import Token
-
+        words: list[str] = preprocess_reports([text], self._model)[0]["sentences"][0]
         tokens = [Token(self._reader._normalize_word(word)) for word in words]
-        indexed: _Indexed = self._indexer.tokens_to_indices(tokens, self._network.vocab)
-        return indexed
+        return Report(words, self._indexer.tokens_to_indices(tokens, self._network.vocab))
 
     @property
     def _indexer(self) -> Any:
         return self._reader._token_indexers["bert"]
 
     @torch.inference_mode()
-    def _read(self, texts: list[_Indexed]) -> list[_Found]:
-        """The entities and relations of a batch of B reports, each in the order of its spans."""
-        states = self._embed(texts)  # [B, W, h]
-        width = states.shape[1]
-        counts = [len(text["mask"]) for text in texts]
-        spans = [spans_of(count, self._reader._max_span_width) for count in counts]
-        ends = torch.cat([each + width * report for report, each in enumerate(spans)])  # [S, 2], words of the batch
+    def _annotate(self, batch: list[Report]) -> list[Entities]:
+        states = self._embed(batch)  # [B, W, h]
+        spans = [spans_of(len(report.words), self._reader._max_span_width) for report in batch]
+        ends = torch.cat([each + row * states.shape[1] for row, each in enumerate(spans)])  # [S, 2], words of the batch
         flat = states.flatten(0, 1).unsqueeze(0)  # [1, B * W, h]
         labels, mentions = self._score_spans(flat, ends)
-        pairs = self._entity_pairs(labels, mentions, counts, [len(each) for each in spans])
-        return self._name(ends, labels, pairs, self._score_pairs(flat, ends, mentions, pairs), width, len(texts))
+        pairs = self._entity_pairs(labels, mentions, [len(report.words) for report in batch], [len(s) for s in spans])
+        relations = self._score_pairs(flat, ends, mentions, pairs)
+        owners, places = torch.arange(len(batch)).repeat_interleave(torch.tensor([len(s) for s in spans])), torch.cat(spans)
+        return self._name(batch, owners.tolist(), places.tolist(), labels, pairs, relations)
 
-    def _embed(self, texts: list[_Indexed]) -> Tensor:
+    def _embed(self, batch: list[Report]) -> Tensor:
         """Vectors of words, [B, W, h]; those beyond a report's last word mean nothing."""
-        lengths = {key: max(len(text[key]) for text in texts) for key in texts[0]}
-        padded = [self._indexer.as_padded_tensor_dict(text, lengths) for text in texts]
+        lengths = {key: max(len(report.pieces[key]) for report in batch) for key in batch[0].pieces}
+        padded = [self._indexer.as_padded_tensor_dict(report.pieces, lengths) for report in batch]
         stacked = {key: torch.stack([each[key] for each in padded]).to(self._device) for key in padded[0]}
         gpu = self._device.type == "cuda"
         half = torch.bfloat16 if not gpu or torch.cuda.is_bf16_supported() else torch.float16
@@ -146,19 +143,32 @@ class RadGraphModel:
         return torch.cat(labels)
 
     def _name(
-        self, ends: Tensor, labels: Tensor, pairs: Tensor, relations: Tensor, width: int, reports: int
-    ) -> list[_Found]:
-        """Labels with their names, sorted into their reports; words count from each report's first."""
-        vocabulary, places = self._network.vocab, (ends % width).tolist()
-        owners = (ends[:, 0] // width).tolist()
-        found: list[_Found] = [([], []) for _ in range(reports)]
+        self,
+        batch: list[Report],
+        owners: list[int],
+        places: list[list[int]],
+        labels: Tensor,
+        pairs: Tensor,
+        relations: Tensor,
+    ) -> list[Entities]:
+        """Entities and relations by name; `owners` and `places` are the report, first and last word of each span."""
+        name = self._network.vocab.get_token_from_index
+        found: list[Entities] = [{} for _ in batch]
+        numbers: dict[int, str] = {}
         for span in labels.nonzero().flatten().tolist():
-            name = vocabulary.get_token_from_index(int(labels[span]), f"{self._model}__ner_labels")
-            found[owners[span]][0].append([*places[span], name])
-        for pair in relations.nonzero().flatten().tolist():
-            source, target = pairs[pair].tolist()
-            name = vocabulary.get_token_from_index(int(relations[pair]) - 1, f"{self._model}__relation_labels")
-            found[owners[source]][1].append([*places[source], *places[target], name])
+            (start, end), report = places[span], owners[span]
+            numbers[span] = str(len(found[report]) + 1)
+            found[report][numbers[span]] = {
+                "tokens": " ".join(batch[report].words[start : end + 1]),
+                "label": name(int(labels[span]), f"{self._model}__ner_labels"),
+                "start_ix": start,
+                "end_ix": end,
+                "relations": [],
+            }
+        related = relations > 0
+        for (source, target), label in zip(pairs[related].tolist(), relations[related].tolist(), strict=True):
+            relation = [name(label - 1, f"{self._model}__relation_labels"), numbers[target]]
+            found[owners[source]][numbers[source]]["relations"].append(relation)
         return found
 
 

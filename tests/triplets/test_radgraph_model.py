@@ -1,0 +1,134 @@
+"""Batches of reports against the package's own output, one report at a time."""
+
+import json
+import warnings
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import tiny_radgraph as tiny
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import PretrainedConfig
+
+from pipeline.triplets.radgraph_model import Annotation, RadGraphModel, length_batches, spans_of
+
+GOLDEN = Path(__file__).with_name("radgraph_golden.json")
+LONGEST = 96  # word pieces of a segment: reports of more are common in these tests
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("radgraph")
+    tiny.write_archive(folder, longest=LONGEST)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def package(root: Path) -> Any:
+    return tiny.load_package(root)
+
+
+@pytest.fixture(scope="module")
+def model(root: Path) -> RadGraphModel:
+    return RadGraphModel("radgraph-xl", str(root), batch=8)
+
+
+def own(package: Any, texts: list[str]) -> list[Annotation]:
+    """What the package itself says of the texts."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of reports of one word
+        found = package(texts)
+    return [{name: found[str(row)][name] for name in ("text", "entities")} for row in range(len(texts))]
+
+
+def tally(annotations: list[Annotation]) -> tuple[Counter[str], Counter[str]]:
+    """How often each entity label and each relation occurs."""
+    entities = [entity for each in annotations for entity in each["entities"].values()]
+    relations = Counter(label for entity in entities for label, _ in entity["relations"])
+    return Counter(entity["label"] for entity in entities), relations
+
+
+def test_batches_give_what_the_package_gives(package: Any, model: RadGraphModel) -> None:
+    texts = [*tiny.reports(50), "effusion", ".", "\0", *tiny.reports(3, longest=200, seed=2)]
+    expected = own(package, texts)
+    assert model.annotate(texts) == expected
+    labels, relations = tally(expected)
+    assert min(labels[name] for name in tiny.LABELS) > 20
+    assert min(relations[name] for name in tiny.RELATIONS) > 20
+
+
+@pytest.mark.parametrize(("name", "bert"), [("radgraph", tiny.TINY), ("modern-radgraph-xl", tiny.TINY_MODERN)])
+def test_other_archives(tmp_path: Path, name: str, bert: PretrainedConfig) -> None:
+    tiny.write_archive(tmp_path, name, bert)
+    texts = tiny.reports(20, seed=3)
+    expected = own(tiny.load_package(tmp_path, name), texts)
+    assert RadGraphModel(name, str(tmp_path), batch=7).annotate(texts) == expected
+    assert all(sum(counts.values()) >= 5 for counts in tally(expected))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip), min_size=1, max_size=6))
+def test_any_text(package: Any, model: RadGraphModel, texts: list[str]) -> None:
+    assert model.annotate(texts) == own(package, texts)
+
+
+@pytest.mark.parametrize("batch", [1, 5, 64])
+def test_neither_order_nor_size_of_batches_matters(root: Path, model: RadGraphModel, batch: int) -> None:
+    texts = tiny.reports(30, longest=100, seed=4)
+    order = Random(batch).sample(range(len(texts)), len(texts))
+    shuffled = RadGraphModel("radgraph-xl", str(root), batch).annotate([texts[row] for row in order])
+    expected = model.annotate(texts)
+    assert shuffled == [expected[row] for row in order]
+
+
+def test_reports_without_words_have_no_entities(model: RadGraphModel) -> None:
+    (report,) = tiny.reports(1, seed=9)
+    found = model.annotate(["", " \n\t", report, "\0 \1"])
+    assert [each["text"] for each in found[:2]] == ["", ""]
+    assert [bool(each["entities"]) for each in found] == [False, False, True, False]
+    assert model.annotate([]) == []
+
+
+def test_a_report_of_50000_characters(model: RadGraphModel) -> None:
+    words = "\n".join(tiny.reports(90, seed=6)).split(" ")
+    text = " ".join(f"{word}pneumothoraxedema" for word in words)[:50_000]
+    assert len(text) == 50_000
+    (found,) = model.annotate([text])
+    assert "".join(found["text"].split()) == "".join(text.split())
+    assert len(found["entities"]) > 100
+
+
+def test_golden(model: RadGraphModel) -> None:
+    golden = json.loads(GOLDEN.read_text())
+    assert dict(zip(golden, model.annotate(list(golden)), strict=True)) == golden
+    assert all(sum(counts.values()) >= 5 for counts in tally(list(golden.values())))
+
+
+@given(st.integers(1, 30), st.integers(1, 12))
+def test_spans_come_in_the_order_of_the_package(words: int, longest: int) -> None:
+    from radgraph.allennlp.data.dataset_readers.dataset_utils import enumerate_spans
+
+    assert spans_of(words, longest).tolist() == [list(s) for s in enumerate_spans(["x"] * words, max_span_width=longest)]
+
+
+@given(st.lists(st.integers(0, 2000)), st.integers(1, 20))
+def test_batches_hold_each_row_once_and_little_padding(lengths: list[int], size: int) -> None:
+    batches = list(length_batches(lengths, size))
+    rows = [row for batch in batches for row in batch]
+    assert sorted(rows) == [row for row, length in enumerate(lengths) if length]
+    assert [lengths[row] for row in rows] == sorted(length for length in lengths if length)
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * lengths[batch[-1]] <= size * 512
+        assert 1 <= len(batch) <= size
