@@ -180,13 +180,12 @@ def _load(archive: Path, model: str, root: str) -> Any:
             package = RadGraph(model_type=model, model_cache_dir=root, cuda=-1)
         except UnpicklingError as error:
             raise ModelError(
-                f"{archive / 'weights.th'} holds more than tensors, or is cut short, and was not run: "
-                "bring it anew from a source you trust."
+                f"{archive / 'weights.th'} holds more than tensors and was not run: bring it anew from a source you trust."
             ) from error
         except Exception as error:  # the package raises whatever its many parts raise
             raise ModelError(
-                f"RadGraph cannot be loaded from {archive} ({_first_line(error)}): bring all its files anew from one "
-                "source."
+                f"RadGraph cannot be loaded from {archive} ({type(error).__name__}: {_first_line(error)}): bring all its "
+                "files anew from one source."
             ) from error
     cached_transformers._model_cache.clear()  # a second BERT without weights
     return package

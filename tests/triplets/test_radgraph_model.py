@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import tiny_radgraph as tiny
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PretrainedConfig
@@ -20,16 +19,8 @@ GOLDEN = Path(__file__).with_name("radgraph_golden.json")
 LONGEST = 96  # word pieces of a segment: reports of more are common in these tests
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("radgraph")
     tiny.write_archive(folder, longest=LONGEST)
     return folder
