@@ -11,6 +11,7 @@ import tarfile
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from tempfile import TemporaryDirectory
@@ -28,22 +29,33 @@ _ENCODER_FILES = ["config.json", *TOKENIZERS, "tokenizer_config.json", "special_
 _HUB_SECONDS = 5.0  # a hospital's firewall drops packets: do not wait for it
 
 
+@dataclass(frozen=True)
+class RadGraphConfig:
+    """Which model, and how to run it.
+
+    Attributes:
+        model: one of `TYPES`.
+        folder: the folder that holds the folder `model` with the files of `archive_files`; "" asks the hub, whose
+            files are taken from the local cache where they are there.
+        batch: reports at a time, at least 1; changes the speed alone.
+    """
+
+    model: str = "radgraph-xl"
+    folder: str = ""
+    batch: int = 16
+
+
 def archive_files(model: str) -> tuple[str, ...]:
     """The files of an archive, relative to its folder; the first line of the entity labels is empty."""
     labels = (f"vocabulary/{model}__{kind}_labels.txt" for kind in ("ner", "relation"))
     return "config.json", "weights.th", "vocabulary/non_padded_namespaces.txt", *labels
 
 
-def load_radgraph(model: str, folder: str) -> Any:
+def load_radgraph(config: RadGraphConfig) -> Any:
     """Load a model of the `radgraph` package on the CPU.
 
     Its BERT's configuration and tokenizer come from `bert/` in the archive's folder where there is one, else from the
     folder or hub id that config.json names.
-
-    Args:
-        model: one of `TYPES`.
-        folder: the folder that holds the folder `model` with the files of `archive_files`; "" asks the hub, whose
-            files are taken from the local cache where they are there.
 
     Returns:
         `radgraph.RadGraph`.
@@ -52,6 +64,7 @@ def load_radgraph(model: str, folder: str) -> Any:
         ParamsError: there is no such model.
         ModelError: a file is missing or damaged, or weights.th holds anything but tensors.
     """
+    model, folder = config.model, config.folder
     if model not in TYPES:
         raise ParamsError(f"extraction.radgraph.model is {model!r}: use one of {', '.join(TYPES)}.")
     with TemporaryDirectory() as temporary:
@@ -180,12 +193,12 @@ def _load(archive: Path, model: str, root: str) -> Any:
             package = RadGraph(model_type=model, model_cache_dir=root, cuda=-1)
         except UnpicklingError as error:
             raise ModelError(
-                f"{archive / 'weights.th'} holds more than tensors and was not run: bring it anew from a source you trust."
+                f"{archive / 'weights.th'} holds more than tensors and was not run: bring it from a source you trust."
             ) from error
         except Exception as error:  # the package raises whatever its many parts raise
             raise ModelError(
-                f"RadGraph cannot be loaded from {archive} ({type(error).__name__}: {_first_line(error)}): bring all its "
-                "files anew from one source."
+                f"RadGraph cannot be loaded from {archive} ({type(error).__name__}: {_first_line(error)}): bring all "
+                "its files anew from one source."
             ) from error
     cached_transformers._model_cache.clear()  # a second BERT without weights
     return package

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.triplets.radgraph_archive import load_radgraph
+from pipeline.triplets.radgraph_archive import RadGraphConfig, load_radgraph
 
 Annotation = dict[str, Any]  # {"text": words joined by spaces, "entities": {"1": {"tokens": ..., ...}, ...}}
 Entities = dict[str, dict[str, Any]]
 
 _PIECES = 512  # word pieces a report may have for a full batch; longer ones come in smaller batches
+_STRETCH = 1.25  # the longest of a batch against its shortest: padding costs as much as words
 _SPANS, _PAIRS = 1 << 14, 1 << 12  # scored at a time; each takes some 10 kB
 
 
@@ -28,27 +29,29 @@ class Report(NamedTuple):
     pieces: dict[str, list[Any]]  # token_ids and masks of its word pieces; mask and offsets of its words among them
 
 
+class Spans(NamedTuple):
+    """The candidate spans of a batch, S in all, report after report; in each by first word, then by last."""
+
+    owners: Tensor  # int64 [S], the report's row in the batch
+    words: Tensor  # int64 [S, 2], first and last word in the report
+
+
 class RadGraphModel:
     """A model of the `radgraph` package, loaded once, on a GPU where there is one.
 
     There BERT computes in half precision (bfloat16 where the GPU has it), so that scores which nearly tie may fall
     otherwise than in single precision. On a CPU all is single precision, and only ties in its last digits may.
 
-    Args:
-        model: one of `radgraph_archive.TYPES`.
-        folder: where its files are, see `load_radgraph`; "" asks the hub.
-        batch: reports at a time, at least 1.
-
     Raises:
         ParamsError: there is no such model.
         ModelError: a file is missing or damaged.
     """
 
-    def __init__(self, model: str, folder: str = "", batch: int = 16) -> None:
-        package = load_radgraph(model, folder)
+    def __init__(self, config: RadGraphConfig) -> None:
+        package = load_radgraph(config)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._reader, self._network = package.reader, package.model.to(self._device)
-        self._model, self._batch = model, batch
+        self._model, self._batch = config.model, config.batch
 
     def annotate(self, reports: Sequence[str]) -> list[Annotation]:
         """Annotate reports in the format of the published graphs.
@@ -83,14 +86,14 @@ class RadGraphModel:
     @torch.inference_mode()
     def _annotate(self, batch: list[Report]) -> list[Entities]:
         states = self._embed(batch)  # [B, W, h]
-        spans = [spans_of(len(report.words), self._reader._max_span_width) for report in batch]
-        ends = torch.cat([each + row * states.shape[1] for row, each in enumerate(spans)])  # [S, 2], words of the batch
+        lengths = [len(report.words) for report in batch]
+        spans = batch_spans(lengths, self._reader._max_span_width)
         flat = states.flatten(0, 1).unsqueeze(0)  # [1, B * W, h]
+        ends = spans.words + spans.owners.unsqueeze(1) * states.shape[1]  # [S, 2], words of the batch
         labels, mentions = self._score_spans(flat, ends)
-        pairs = self._entity_pairs(labels, mentions, [len(report.words) for report in batch], [len(s) for s in spans])
+        pairs = self._entity_pairs(labels, mentions, spans.owners, lengths)
         relations = self._score_pairs(flat, ends, mentions, pairs)
-        owners, places = torch.arange(len(batch)).repeat_interleave(torch.tensor([len(s) for s in spans])), torch.cat(spans)
-        return self._name(batch, owners.tolist(), places.tolist(), labels, pairs, relations)
+        return self._name(batch, spans, labels, pairs, relations)
 
     def _embed(self, batch: list[Report]) -> Tensor:
         """Vectors of words, [B, W, h]; those beyond a report's last word mean nothing."""
@@ -113,18 +116,19 @@ class RadGraphModel:
         label = self._network._ner._ner_scorers[f"{self._model}__ner_labels"]
         mention = self._network._relation._mention_pruners[f"{self._model}__relation_labels"]._scorer
         labels, mentions = [], []
-        for part in ends.split(_SPANS):
+        for part in torch.split(ends, _SPANS):
             vectors = self._vectors(flat, part)
             labels.append(_best(label(vectors).squeeze(0)).cpu())
             mentions.append(mention(vectors).flatten().cpu())
         return torch.cat(labels), torch.cat(mentions)
 
-    def _entity_pairs(self, labels: Tensor, mentions: Tensor, words: list[int], spans: list[int]) -> Tensor:
+    def _entity_pairs(self, labels: Tensor, mentions: Tensor, owners: Tensor, lengths: list[int]) -> Tensor:
         """Pairs of spans of one report, [P, 2], that are entities and among the report's best ends of relations."""
         share = self._network._relation._spans_per_word
-        keep = torch.ceil(torch.tensor(words).float() * share).long().tolist()
+        keep = torch.ceil(torch.tensor(lengths).float() * share).long().tolist()
+        bounds = pairwise(accumulate(owners.bincount().tolist(), initial=0))
         pairs = []
-        for count, (first, last) in zip(keep, pairwise(accumulate(spans, initial=0)), strict=True):
+        for count, (first, last) in zip(keep, bounds, strict=True):
             scores = mentions[first:last].view(1, -1, 1)
             best = scores.topk(min(count, last - first), 1).indices.flatten().sort().values + first
             kept = best[labels[best] > 0]
@@ -136,27 +140,21 @@ class RadGraphModel:
         relation, namespace = self._network._relation, f"{self._model}__relation_labels"
         forward, score = relation._relation_feedforwards[namespace], relation._relation_scorers[namespace]
         labels = [torch.empty(0, dtype=torch.long)]  # of no pairs
-        for part in pairs.split(_PAIRS) if len(pairs) else ():
+        for part in torch.split(pairs, _PAIRS) if len(pairs) else ():
             sources, targets = (self._vectors(flat, ends[side]).squeeze(0) for side in part.T)  # [p, e]
             scores = score(forward(torch.cat([sources, targets, sources * targets], 1)))  # [p, labels]
             labels.append(_best(scores + mentions[part].sum(1, keepdim=True).to(self._device)).cpu())
         return torch.cat(labels)
 
     def _name(
-        self,
-        batch: list[Report],
-        owners: list[int],
-        places: list[list[int]],
-        labels: Tensor,
-        pairs: Tensor,
-        relations: Tensor,
+        self, batch: list[Report], spans: Spans, labels: Tensor, pairs: Tensor, relations: Tensor
     ) -> list[Entities]:
-        """Entities and relations by name; `owners` and `places` are the report, first and last word of each span."""
-        name = self._network.vocab.get_token_from_index
+        """Entities and relations by name, in the order of the spans."""
+        name, owners, words = self._network.vocab.get_token_from_index, spans.owners.tolist(), spans.words.tolist()
         found: list[Entities] = [{} for _ in batch]
         numbers: dict[int, str] = {}
         for span in labels.nonzero().flatten().tolist():
-            (start, end), report = places[span], owners[span]
+            (start, end), report = words[span], owners[span]
             numbers[span] = str(len(found[report]) + 1)
             found[report][numbers[span]] = {
                 "tokens": " ".join(batch[report].words[start : end + 1]),
@@ -172,11 +170,12 @@ class RadGraphModel:
         return found
 
 
-def spans_of(words: int, longest: int) -> Tensor:
-    """First and last words of all spans of at most `longest` words, by first word, then by last, int64 [S, 2]."""
-    last = torch.arange(words).unsqueeze(1) + torch.arange(longest)  # [words, longest]
-    first, width = torch.nonzero(last < words, as_tuple=True)
-    return torch.stack([first, first + width], 1)
+def batch_spans(lengths: Sequence[int], longest: int) -> Spans:
+    """All spans of at most `longest` words of reports of so many words."""
+    words = torch.tensor(lengths)
+    last = torch.arange(max(lengths)).unsqueeze(1) + torch.arange(longest)  # [W, longest]
+    owners, first, width = torch.nonzero(last < words.view(-1, 1, 1), as_tuple=True)
+    return Spans(owners, torch.stack([first, first + width], 1))
 
 
 def length_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
@@ -184,11 +183,12 @@ def length_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
 
     Args:
         lengths: word pieces of each row.
-        size: rows of a batch; fewer where they are longer than 512 pieces.
+        size: rows of a batch; fewer where they are longer than 512 pieces, or differ much in length.
     """
     batch: list[int] = []
     for row in sorted((row for row, length in enumerate(lengths) if length), key=lengths.__getitem__):
-        if batch and (len(batch) == size or (len(batch) + 1) * lengths[row] > size * _PIECES):
+        full = len(batch) == size or (len(batch) + 1) * lengths[row] > size * _PIECES
+        if batch and (full or lengths[row] > _STRETCH * lengths[batch[0]]):
             yield batch
             batch = []
         batch.append(row)

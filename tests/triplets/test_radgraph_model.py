@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PretrainedConfig
 
-from pipeline.triplets.radgraph_model import Annotation, RadGraphModel, length_batches, spans_of
+from pipeline.triplets.radgraph_archive import RadGraphConfig
+from pipeline.triplets.radgraph_model import Annotation, RadGraphModel, batch_spans, length_batches
 
 GOLDEN = Path(__file__).with_name("radgraph_golden.json")
 LONGEST = 96  # word pieces of a segment: reports of more are common in these tests
@@ -33,7 +34,7 @@ def package(root: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def model(root: Path) -> RadGraphModel:
-    return RadGraphModel("radgraph-xl", str(root), batch=8)
+    return RadGraphModel(RadGraphConfig(folder=str(root), batch=8))
 
 
 def own(package: Any, texts: list[str]) -> list[Annotation]:
@@ -65,7 +66,7 @@ def test_other_archives(tmp_path: Path, name: str, bert: PretrainedConfig) -> No
     tiny.write_archive(tmp_path, name, bert)
     texts = tiny.reports(20, seed=3)
     expected = own(tiny.load_package(tmp_path, name), texts)
-    assert RadGraphModel(name, str(tmp_path), batch=7).annotate(texts) == expected
+    assert RadGraphModel(RadGraphConfig(name, str(tmp_path), batch=7)).annotate(texts) == expected
     assert all(sum(counts.values()) >= 5 for counts in tally(expected))
 
 
@@ -79,7 +80,7 @@ def test_any_text(package: Any, model: RadGraphModel, texts: list[str]) -> None:
 def test_neither_order_nor_size_of_batches_matters(root: Path, model: RadGraphModel, batch: int) -> None:
     texts = tiny.reports(30, longest=100, seed=4)
     order = Random(batch).sample(range(len(texts)), len(texts))
-    shuffled = RadGraphModel("radgraph-xl", str(root), batch).annotate([texts[row] for row in order])
+    shuffled = RadGraphModel(RadGraphConfig(folder=str(root), batch=batch)).annotate([texts[row] for row in order])
     expected = model.annotate(texts)
     assert shuffled == [expected[row] for row in order]
 
@@ -107,11 +108,15 @@ def test_golden(model: RadGraphModel) -> None:
     assert all(sum(counts.values()) >= 5 for counts in tally(list(golden.values())))
 
 
-@given(st.integers(1, 30), st.integers(1, 12))
-def test_spans_come_in_the_order_of_the_package(words: int, longest: int) -> None:
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=4), st.integers(1, 12))
+def test_spans_come_in_the_order_of_the_package(lengths: list[int], longest: int) -> None:
     from radgraph.allennlp.data.dataset_readers.dataset_utils import enumerate_spans
 
-    assert spans_of(words, longest).tolist() == [list(s) for s in enumerate_spans(["x"] * words, max_span_width=longest)]
+    spans = batch_spans(lengths, longest)
+    for row, length in enumerate(lengths):
+        expected = [list(span) for span in enumerate_spans(["x"] * length, max_span_width=longest)]
+        assert spans.words[spans.owners == row].tolist() == expected
+    assert spans.owners.tolist() == sorted(spans.owners.tolist())
 
 
 @given(st.lists(st.integers(0, 2000)), st.integers(1, 20))
@@ -122,4 +127,5 @@ def test_batches_hold_each_row_once_and_little_padding(lengths: list[int], size:
     assert [lengths[row] for row in rows] == sorted(length for length in lengths if length)
     for batch in batches:
         assert len(batch) == 1 or len(batch) * lengths[batch[-1]] <= size * 512
+        assert lengths[batch[-1]] <= 1.25 * lengths[batch[0]]
         assert 1 <= len(batch) <= size

@@ -12,9 +12,9 @@ LABELS = ("Anatomy::definitely present", "Observation::definitely present", "Obs
 RELATIONS = ("modify", "located_at", "suggestive_of")
 TINY = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
 TINY_MODERN = ModernBertConfig(
-    hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64, local_attention=16, pad_token_id=0,
-    cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, reference_compile=False,
-)  # its layers attend globally and locally in turn
+    hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64, local_attention=16,
+    pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, reference_compile=False,
+)  # fmt: skip  # its layers attend globally and locally in turn
 _WORDS = (
     "the", "no", "left", "right", "lung", "lower", "lobe", "effusion", "small", "is", "are", "of", "with", "heart",
     "opacity", "pleural", "pneumothorax", "edema", "normal", "size", "##s", "##al", "##es", "##ies", "##ing",
@@ -36,17 +36,18 @@ def write_archive(root: Path, model: str = "radgraph-xl", bert: PretrainedConfig
     return archive
 
 
-def load_package(root: Path, model: str = "radgraph-xl") -> Any:
-    """The package's own object, from `root/model`, on the CPU."""
+def load_package(root: Path, model: str = "radgraph-xl", gpu: int = -1) -> Any:
+    """The package's own object, from `root/model`, by default on the CPU."""
     from radgraph import RadGraph
 
-    return RadGraph(model_type=model, model_cache_dir=str(root), cuda=-1)
+    return RadGraph(model_type=model, model_cache_dir=str(root), cuda=gpu)
 
 
 def reports(number: int, longest: int = 60, seed: int = 0) -> list[str]:
     """Texts of 1 to `longest` known and unknown words, stops, and things that no word piece stands for."""
     rng = Random(seed)
-    words = [*(word for word in _WORDS if "#" not in word), *". , zebra Opacities (2.3 cm) x/y 50%. /. ___ Å \0".split(" ")]
+    others = (".", ",", "zebra", "Opacities", "(2.3", "cm)", "x/y", "50%.", "/.", "___", "Å", "\0")
+    words = [*(word for word in _WORDS if "#" not in word), *others]
     return [" ".join(rng.choices(words, k=rng.randint(1, longest))) for _ in range(number)]
 
 
@@ -57,7 +58,8 @@ def write_bert(folder: Path, bert: PretrainedConfig = TINY) -> None:
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_WORDS, *letters, *(f"##{letter}" for letter in letters)]
     vocabulary = list(dict.fromkeys(pieces))
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True, "model_max_length": 512, "tokenizer_class": "BertTokenizer"}))
+    options = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 512}
+    (folder / "tokenizer_config.json").write_text(json.dumps(options))
     type(bert).from_dict(bert.to_dict() | {"vocab_size": len(vocabulary)}).save_pretrained(folder)
 
 
