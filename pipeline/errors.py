@@ -29,6 +29,10 @@ class ModelError(PipelineError):
     """Weights, vocabulary or configuration of a model are missing or do not fit."""
 
 
+class ExtractionError(PipelineError):
+    """Triplets cannot be extracted: a worker died, or an engine or the room to work is missing."""
+
+
 class TrainingError(PipelineError):
     """Training cannot go on: a loss is not finite, or there is nothing to learn from."""
 

@@ -67,9 +67,11 @@ class Images(Section):
 
 
 class Extraction(Section):
-    """Where triplets come from."""
+    """Where triplets come from; `triplets.extract` describes each."""
 
-    source: Literal["spacy"]
+    source: Literal["spacy", "graphs"]
+    graphs: str  # MIMIC-CXR_graphs.json for the source graphs, else the empty file of the repository
+    engine: Literal["local", "ray"]
 
 
 class QuerySets(Section):

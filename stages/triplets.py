@@ -1,28 +1,49 @@
 """Extract triplets from the reports; score them where the truth is known."""
 
+import json
+from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from pipeline.params import Extraction
 from pipeline.schemas import STUDIES, TRIPLETS, read_table, write_table
 from pipeline.triplets import extract, score
-from stages.common import run, stage_params, workers, write_metrics
+from pipeline.triplets.sections import Selection, count_sections
+from stages.common import content_hash, run, stage_params, workers, write_metrics
 
 
 def main() -> None:
     params = stage_params("data", "extraction")
     studies = read_table(Path("data/corpus/studies.parquet"), STUDIES)
-    reports = studies.select("study_id", text="report")
-    triplets = extract(reports, source=params.extraction.source, workers=workers())
+    counts: Counter[str] = Counter(studies=len(studies))
+    triplets = extract(
+        studies.select("study_id", text="report"),
+        params.extraction.source,
+        workers(),
+        graphs=Path(params.extraction.graphs),
+        engine=params.extraction.engine,
+        working=working_folder(params.extraction),
+        counts=counts,
+    )
     write_table(triplets, Path("data/triplets.parquet"), TRIPLETS)
-    metrics: dict[str, Any] = {"studies": len(studies), "extracted": len(triplets)}
+    sections = count_sections(map(Selection, studies["report"], studies["sections"]))
+    metrics: dict[str, Any] = {**counts, "extracted": len(triplets), "sections": sections}
     truth = Path(params.data.root) / "truth" / "triplets.parquet"
     if truth.is_file():
         known = pl.read_parquet(truth).join(studies.select("study_id"), on="study_id", how="semi")
         scored = score(triplets, known)
         metrics |= {**scored, **scored["triplets"]}  # the headline figures at the top level too
     write_metrics(Path("reports/triplets.json"), metrics)
+
+
+def working_folder(extraction: Extraction) -> Path:
+    """Where finished shards wait, by what determines them; their reports and annotations are in the shards' names."""
+    settings = extraction.model_dump(exclude={"graphs", "engine"})
+    key = json.dumps([settings, content_hash([Path("pipeline/triplets")])], sort_keys=True)
+    return Path(".checkpoints/triplets") / sha256(key.encode()).hexdigest()[:24]
 
 
 if __name__ == "__main__":

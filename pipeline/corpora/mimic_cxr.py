@@ -14,7 +14,7 @@ from pipeline.corpora.base import Corpus, count_kept
 from pipeline.errors import DatasetError
 from pipeline.label_files import find_label_file, list_files, read_csv, require
 from pipeline.splits import SPLITS
-from pipeline.triplets.sections import ADDENDUM, BODY, FINDINGS, read_sections
+from pipeline.triplets.sections import select_sections
 
 NAME = "MIMIC-CXR-JPG"
 METADATA = "mimic-cxr-2.0.0-metadata.csv.gz"
@@ -103,17 +103,9 @@ def _with_view(table: pl.DataFrame, path: Path, views: Sequence[str]) -> pl.Data
 
 def _select_reports(studies: pl.DataFrame, root: Path, sections: Sequence[str]) -> pl.DataFrame:
     """Read each study's report and keep the studies with text in a wanted section."""
-    selected = [_select(_read_report(root / path), sections) for path in studies["report_path"]]
+    selected = [select_sections(_read_report(root / path), sections) for path in studies["report_path"]]
     columns = pl.DataFrame(selected, schema={"report": pl.String, "sections": pl.String}, orient="row")
     return studies.hstack(columns).filter(pl.col("report") != "")
-
-
-def _select(report: str, wanted: Sequence[str]) -> tuple[str, str]:
-    """The text of the wanted sections in the report's order, and their names joined by "+"."""
-    names = {*wanted, ADDENDUM, *([BODY] if FINDINGS in wanted else [])}
-    kept = [section for section in read_sections(report) if section.name in names]
-    text = "\n\n".join(report[section.start : section.end].strip() for section in kept)
-    return text, "+".join(dict.fromkeys(section.name for section in kept))
 
 
 def _read_report(path: Path) -> str:

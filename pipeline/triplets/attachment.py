@@ -38,28 +38,30 @@ class Attached(NamedTuple):
     places: tuple[tuple[str, str | None], ...]
 
 
-class _Sided(NamedTuple):
+class Sided(NamedTuple):
+    """The side that is named first of two, and the severity there."""
+
     side: str
     severity: str | None
 
 
 @dataclass(slots=True, eq=False)
-class _Node:
+class Node:
     """A finding or a place, with the cues that stand between it and the node before."""
 
     mention: int
     start: int
     end: int
     meaning: Meaning
-    between: int  # all cues since the node before
-    last: int  # the last of these that is more than a description
     is_place: bool
+    between: int = 0  # all cues since the node before
+    last: int = 0  # the last of these that is more than a description
     side: str | None = None
     severity: str | None = None
-    first_side: "_Sided | None" = None  # "moderate left" in "moderate left and small right effusions"
-    owner: "_Node | None" = None  # of a place: its finding
+    first_side: "Sided | None" = None  # "moderate left" in "moderate left and small right effusions"
+    owner: "Node | None" = None  # of a place: its finding
     loose: bool = False  # of a place: tied by a statement, so it must fit the finding
-    owned: list["_Node"] = field(default_factory=list)
+    owned: list["Node"] = field(default_factory=list)
     finding: str | None = None
     anatomies: tuple[str, ...] = ()
 
@@ -77,24 +79,28 @@ class Attachment:
         _tie(nodes)
         for node in nodes:
             if not node.is_place:
-                self._resolve(node)
+                self.resolve(node)
         findings = [node for node in nodes if node.finding is not None]
         self._share(nodes, [node for node in findings if node.finding != NORMAL])
         subject = len(nodes) > 1 or any(node.between & _VERB for node in nodes)
         alone = () if subject else (UNSPECIFIED,)  # "Normal.", but not the "intact" of "the wires are intact"
         return [
-            Attached(node.mention, str(node.finding), self._graded(node, self._anatomies(node) or alone))
+            Attached(node.mention, str(node.finding), self.places(node) or self._graded(node, alone))
             for node in findings
         ]
 
-    def _graded(self, node: _Node, anatomies: Iterable[str]) -> tuple[tuple[str, str | None], ...]:
+    def places(self, node: Node) -> tuple[tuple[str, str | None], ...]:
+        """The anatomies of a resolved finding, each with its severity there; a "normal" may have none."""
+        return self._graded(node, self._anatomies(node))
+
+    def _graded(self, node: Node, anatomies: Iterable[str]) -> tuple[tuple[str, str | None], ...]:
         if node.first_side is None:
             return tuple([(anatomy, node.severity) for anatomy in anatomies])
         side, severity = node.first_side
         first = {anatomy for anatomy in anatomies if self._lexicon.anatomies[anatomy].side == side}
         return tuple([(anatomy, severity if anatomy in first else node.severity) for anatomy in anatomies])
 
-    def _nodes(self, mentions: Sequence[Mention]) -> list[_Node]:
+    def _nodes(self, mentions: Sequence[Mention]) -> list[Node]:
         reader = _Reader()
         for index, mention in enumerate(mentions):
             meaning = mention.meaning
@@ -105,8 +111,8 @@ class Attachment:
         reader.close()
         return reader.nodes
 
-    def _resolve(self, node: _Node) -> None:
-        """Settle what a finding is called and which of its own places it has."""
+    def resolve(self, node: Node) -> None:
+        """Settle what a finding is called and which of its own places it has; without a name it is no finding."""
         for place in node.owned if node.meaning.described else ():
             for name in place.meaning.places:
                 if name in node.meaning.described:
@@ -117,7 +123,7 @@ class Attachment:
         if node.finding is not None:
             node.anatomies = self._own(node, node.finding)
 
-    def _own(self, node: _Node, finding: str) -> tuple[str, ...]:
+    def _own(self, node: Node, finding: str) -> tuple[str, ...]:
         if not node.owned:
             return ()
         names: list[str] = []
@@ -133,7 +139,7 @@ class Attachment:
         outer = {above for name in names for above in self._within[name][1:]} | {UNSPECIFIED}
         return tuple(dict.fromkeys(name for name in names if name not in outer))
 
-    def _side_around(self, place: _Node, others: Iterable[_Node]) -> str | None:
+    def _side_around(self, place: Node, others: Iterable[Node]) -> str | None:
         """The side of a place that holds this one: "the apex of the left lung"."""
         holders = self._within[place.meaning.places[0]]
         return next((other.side for other in others if other.side and other.meaning.places[0] in holders), None)
@@ -142,7 +148,7 @@ class Attachment:
         default = self._lexicon.pathologies[finding].default_anatomy
         return default == UNSPECIFIED or default in self._within[anatomy] or anatomy in self._within[default]
 
-    def _share(self, nodes: Sequence[_Node], findings: Sequence[_Node]) -> None:
+    def _share(self, nodes: Sequence[Node], findings: Sequence[Node]) -> None:
         """Give findings without a place that of a finding they are listed with, or that they explain."""
         if all(node.anatomies or node.side for node in findings):
             return
@@ -153,14 +159,14 @@ class Attachment:
                 continue
             explains = link & _EXPLAINING and not link & (_AND | _NEGATION | _BREAK)
             if explains or _is_list(links, index):
-                self._inherit(taker, giver)
+                self.inherit(taker, giver)
         for index in reversed(range(len(links))):
             giver, taker = findings[index + 1], findings[index]
             follows = any(place.mention > giver.mention and not place.loose for place in giver.owned)
             if follows and not (taker.anatomies or taker.side) and _is_list(links, index):
-                self._inherit(taker, giver)
+                self.inherit(taker, giver)
 
-    def _inherit(self, taker: _Node, giver: _Node) -> None:
+    def inherit(self, taker: Node, giver: Node) -> None:
         """Take the giver's places when both findings live in the same organ, else its side."""
         pathologies = self._lexicon.pathologies
         if pathologies[str(giver.finding)].parent in _DEVICES:
@@ -175,7 +181,7 @@ class Attachment:
             sides = {self._lexicon.anatomies[name].side for name in named} - {None}
             taker.side = "both" if len(sides) == 2 else next(iter(sides), None)
 
-    def _anatomies(self, node: _Node) -> tuple[str, ...]:
+    def _anatomies(self, node: Node) -> tuple[str, ...]:
         if node.anatomies or node.finding == NORMAL:
             return node.anatomies
         return self._lexicon.sided(self._lexicon.pathologies[str(node.finding)].default_anatomy, node.side)
@@ -190,10 +196,10 @@ class _Reader:
     """Collects nodes from left to right while sides and severities wait for the node they belong to."""
 
     def __init__(self) -> None:
-        self.nodes: list[_Node] = []
+        self.nodes: list[Node] = []
         self._between = self._last = 0
         self._side: str | None = None  # waits for the next node
-        self._first_side: _Sided | None = None  # "large right and ..." waits for the other side
+        self._first_side: Sided | None = None  # "large right and ..." waits for the other side
         self._side_may_return = False
         self._severity: str | None = None
         self._severity_is_said = False  # "the effusion is small"
@@ -201,8 +207,8 @@ class _Reader:
     def node(self, index: int, mention: Mention) -> None:
         if self._side is None and self._first_side is not None:
             self._return_side(self._first_side.side)
-        node = _Node(
-            index, mention.start, mention.end, mention.meaning, self._between, self._last, bool(mention.meaning.places)
+        node = Node(
+            index, mention.start, mention.end, mention.meaning, bool(mention.meaning.places), self._between, self._last
         )
         node.side = self._side
         if not node.is_place:
@@ -234,7 +240,7 @@ class _Reader:
 
     def _pass_barrier(self, cue: int) -> None:
         if self._side is not None and cue & (_AND | _OR):
-            self._first_side = _Sided(self._side, self._severity)
+            self._first_side = Sided(self._side, self._severity)
         elif self._side is not None:
             self._return_side(self._side)
             self._first_side = None
@@ -253,7 +259,7 @@ class _Reader:
             self.nodes[-1].side = side
 
 
-def _tie(nodes: Sequence[_Node]) -> None:
+def _tie(nodes: Sequence[Node]) -> None:
     """Find each place's finding, then give it to the places in a chain with it."""
     for index, node in enumerate(nodes):
         if node.is_place:
@@ -270,7 +276,7 @@ def _tie(nodes: Sequence[_Node]) -> None:
             node.owner = None  # from here on the finding knows its places only: cycles would keep the collector busy
 
 
-def _neighbour(nodes: Sequence[_Node], index: int) -> _Node | None:
+def _neighbour(nodes: Sequence[Node], index: int) -> Node | None:
     """The finding a place is tied to by what stands between them."""
     node = nodes[index]
     before = nodes[index - 1] if index else None
@@ -294,7 +300,7 @@ def _neighbour(nodes: Sequence[_Node], index: int) -> _Node | None:
     return after if after.between & _STATING or fronted or listed else None
 
 
-def _between(nodes: Sequence[_Node], first: _Node, second: _Node) -> int:
+def _between(nodes: Sequence[Node], first: Node, second: Node) -> int:
     """All cues between two nodes."""
     cues = 0
     for node in nodes:

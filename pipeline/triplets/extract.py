@@ -1,89 +1,114 @@
 """Reports to triplets, by the source that `extraction.source` names.
 
-The rules of each source are in its own module; this one only runs them over a table of reports, on one core or several,
-with the same rows in the same order.
+The rules of each source are in its own module and the running of them over shards of reports in `shards`; this one only
+puts the two together, with the same rows in the same order whatever runs them.
 """
 
-from collections.abc import Iterable, Iterator
-from functools import cache
-from itertools import chain
-from multiprocessing import get_context
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import starmap
+from pathlib import Path
+from shutil import rmtree
+from tempfile import TemporaryDirectory
 
 import polars as pl
 
 from pipeline.errors import ParamsError, TableError
+from pipeline.triplets.graphs import GraphsReader, annotated_reports
 from pipeline.triplets.lexicon import load_lexicon
-from pipeline.triplets.spacy_rules import SpacyRules
+from pipeline.triplets.on_ray import read_on_ray
+from pipeline.triplets.shards import Engine, Item, Source, extract_shards, read_locally
+from pipeline.triplets.spacy_rules import SpacyRules, Triplet
 
-SOURCES = ("spacy",)
-COLUMNS: dict[str, type[pl.DataType]] = {
-    "study_id": pl.String,
-    "sentence": pl.Int32,
-    "pathology": pl.String,
-    "anatomy": pl.String,
-    "existence": pl.String,
-    "severity": pl.String,
-    "start": pl.Int32,
-    "end": pl.Int32,
-}
-_CHUNK = 2000  # reports a worker reads at a time
-
-Report = tuple[str, str]  # study_id, text
-Row = tuple[str, int, str, str, str, str | None, int, int]
+SOURCES = ("spacy", "graphs")
+ENGINES: dict[str, Engine] = {"local": read_locally, "ray": read_on_ray}
 
 
-def extract(reports: pl.DataFrame, source: str = "spacy", workers: int = 1) -> pl.DataFrame:
+def extract(
+    reports: pl.DataFrame,
+    source: str = "spacy",
+    workers: int = 1,
+    *,
+    graphs: Path | None = None,
+    engine: str = "local",
+    working: Path | None = None,
+    counts: Counter[str] | None = None,
+) -> pl.DataFrame:
     """The triplets of a table of reports, in the order of the reports and of mention.
 
     Args:
-        reports: columns study_id and text (no nulls); other columns are ignored.
+        reports: columns study_id (each once) and text, without nulls; other columns are ignored.
         source: which extractor reads them, one of `SOURCES`.
         workers: processes to use, at least 1; the result does not depend on it.
+        graphs: for the source graphs, the published file of annotations.
+        engine: what runs the workers, one of `ENGINES`; the result does not depend on it.
+        working: a folder for finished shards, to be named by a hash of source, settings and code; an interrupted run
+            goes on from there, and it is removed at the end. By default nothing is kept.
+        counts: gets what the source left out, by name.
 
     Returns:
         One row per triplet with the columns of `schemas.TRIPLETS`; start and end are characters of the text.
 
     Raises:
-        ParamsError: the source is unknown, or workers is less than 1.
-        TableError: a column is missing or holds nulls.
+        ParamsError: source or engine is unknown, workers is less than 1, or graphs is missing.
+        TableError: a column is missing, holds nulls, or lists a study twice.
+        DatasetError: the annotations are not as published.
+        ExtractionError: a worker died, or the working folder cannot be used; finished shards are kept.
     """
     if workers < 1:
         raise ParamsError(f"extraction.workers is {workers}: give at least 1.")
-    pairs = _pairs(reports)
+    if engine not in ENGINES:
+        raise ParamsError(f"extraction.engine is {engine!r}: use one of {', '.join(ENGINES)}.")
+    if working is None:
+        with TemporaryDirectory() as folder:
+            return extract(reports, source, workers, graphs=graphs, engine=engine, working=Path(folder), counts=counts)
+    texts, counts = _texts(reports), Counter() if counts is None else counts
+    items: Iterator[Item]
     match source:
         case "spacy":
-            rows = _spacy_rows(pairs, workers)
+            reader, items = Source(SpacyReader), starmap(Item, texts.items())
+        case "graphs":
+            if graphs is None:
+                raise ParamsError("extraction.graphs is not set: the source graphs reads MIMIC-CXR_graphs.json there.")
+            reader, items = Source(GraphsReader, (graphs,)), annotated_reports(graphs, texts, counts)
         case _:
             raise ParamsError(f"extraction.source is {source!r}: use one of {', '.join(SOURCES)}.")
-    return pl.DataFrame(list(rows), schema=COLUMNS, orient="row")
+    triplets, left_out = extract_shards(items, reader, ENGINES[engine], workers, working)
+    counts.update(left_out)
+    rmtree(working)
+    return _in_order(triplets, list(texts))
 
 
-def _pairs(reports: pl.DataFrame) -> list[Report]:
+class SpacyReader:
+    """The `spacy` source in one worker; it leaves nothing out."""
+
+    def __init__(self) -> None:
+        self._rules = SpacyRules(load_lexicon())
+
+    def read(self, items: Sequence[Item]) -> tuple[list[tuple[str, Triplet]], dict[str, int]]:
+        """The triplets of some reports."""
+        return [(item.study_id, triplet) for item in items for triplet in self._rules.read(item.text)], {}
+
+
+def _texts(reports: pl.DataFrame) -> dict[str, str]:
+    """study_id -> text, in the table's order."""
     for column in ("study_id", "text"):
         if column not in reports.columns:
             raise TableError(f"The table of reports lacks the column {column}: give study_id and text.")
         if nulls := reports[column].null_count():
             raise TableError(f"The table of reports has {nulls} nulls in {column}: fill or drop them.")
-    return reports.select(pl.col("study_id").cast(pl.String), pl.col("text").cast(pl.String)).rows()
+    rows = reports.select(pl.col("study_id").cast(pl.String), pl.col("text").cast(pl.String)).rows()
+    texts = dict(rows)
+    if len(texts) < len(rows):
+        repeated = next(study for study, count in Counter(study for study, _ in rows).items() if count > 1)
+        raise TableError(f"The table of reports lists study {repeated} twice: keep one row of it.")
+    return texts
 
 
-def _spacy_rows(pairs: list[Report], workers: int) -> Iterable[Row]:
-    chunks = [pairs[start : start + _CHUNK] for start in range(0, len(pairs), _CHUNK)]
-    if workers == 1 or len(chunks) < 2:
-        return chain.from_iterable(map(_read_chunk, chunks))
-    return _in_processes(chunks, min(workers, len(chunks)))
-
-
-def _in_processes(chunks: list[list[Report]], workers: int) -> Iterator[Row]:
-    with get_context("spawn").Pool(workers) as pool:
-        yield from chain.from_iterable(pool.imap(_read_chunk, chunks))
-
-
-def _read_chunk(chunk: list[Report]) -> list[Row]:
-    rules = _rules()
-    return [(study, *triplet) for study, text in chunk for triplet in rules.read(text)]
-
-
-@cache
-def _rules() -> SpacyRules:
-    return SpacyRules(load_lexicon())
+def _in_order(triplets: pl.DataFrame, studies: Sequence[str]) -> pl.DataFrame:
+    """Triplets by the order of their studies; those of a study stay as they are."""
+    order = pl.DataFrame(
+        {"study_id": studies, "order": range(len(studies))}, {"study_id": pl.String, "order": pl.Int64}
+    )
+    placed = triplets.join(order, on="study_id", how="left", maintain_order="left")
+    return placed.sort("order", maintain_order=True).drop("order").rechunk()

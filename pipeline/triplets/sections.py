@@ -7,8 +7,9 @@ context itself (indication, technique, comparison ...) is never read. Nothing he
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 FINDINGS, IMPRESSION, ADDENDUM, BODY, CONTEXT = "findings", "impression", "addendum", "body", "context"
 _HEADINGS = {
@@ -40,8 +41,7 @@ class Section:
     end: int
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """The text of a report that is read, and the sections it comes from ("findings+impression"; "" for none)."""
 
     text: str
@@ -71,20 +71,32 @@ def read_sections(report: str) -> list[Section]:
     return [section for section in sections if section.name in (found, IMPRESSION, ADDENDUM)]
 
 
-def select_sections(report: str) -> Selection:
-    """What a corpus keeps of a raw report: the read sections' text, stripped, one paragraph each."""
-    sections = read_sections(report)
+def select_sections(report: str, wanted: Collection[str] = (FINDINGS, IMPRESSION)) -> Selection:
+    """What a corpus keeps of a raw report: the read sections' text, stripped, one paragraph each.
+
+    Args:
+        report: raw text.
+        wanted: out of findings and impression. Addenda belong to every report, and text under no heading stands for the
+            findings of a report that heads none.
+    """
+    names = {*wanted, ADDENDUM, *([BODY] if FINDINGS in wanted else [])}
+    sections = [section for section in read_sections(report) if section.name in names]
     text = "\n\n".join(report[section.start : section.end].strip() for section in sections)
     return Selection(text, "+".join(dict.fromkeys(section.name for section in sections)))
 
 
-def count_sections(reports: Iterable[str]) -> dict[str, int]:
-    """Reports by the sections read ("findings+impression", "none" ...), and how many hold addenda and masked words."""
+def count_sections(selections: Iterable[Selection]) -> dict[str, int]:
+    """Reports by the sections they are read from, and how many have addenda, masked words or no text at all.
+
+    Masked words are read as words of no meaning: "effusion in the ___" is an effusion without a place.
+    """
     counts: Counter[str] = Counter()
-    for report in reports:
-        used = select_sections(report).sections
+    for text, sections in selections:
+        masked = len(_MASKED.findall(text))
         counts["reports"] += 1
-        counts[f"sections {used or 'none'}"] += 1
-        counts["reports with addenda"] += ADDENDUM in used
-        counts["masked words"] += len(_MASKED.findall(report))
+        counts[f"reports_of_{sections or 'none'}"] += 1
+        counts["reports_without_text"] += not text.strip()
+        counts["reports_with_addenda"] += ADDENDUM in sections
+        counts["reports_with_masked_words"] += masked > 0
+        counts["masked_words"] += masked
     return dict(sorted(counts.items()))

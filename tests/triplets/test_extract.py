@@ -5,8 +5,7 @@ import pytest
 
 from pipeline.errors import ParamsError, TableError
 from pipeline.schemas import TRIPLETS, read_table, write_table
-from pipeline.triplets import extract
-from pipeline.triplets.extract import _CHUNK
+from pipeline.triplets import extract, shards
 
 _REPORTS = pl.DataFrame({
     "study_id": ["b", "a", "c"],
@@ -34,12 +33,17 @@ def test_no_reports_give_an_empty_table(tmp_path):
     write_table(empty, tmp_path / "triplets.parquet", TRIPLETS)
 
 
-def test_workers_change_nothing():
-    reports = pl.concat([_REPORTS] * (_CHUNK // 3 + 10))
-    assert extract(reports, workers=2).equals(extract(reports))
+def test_workers_change_nothing(monkeypatch):
+    monkeypatch.setattr(shards, "SHARD", 2)
+    assert extract(_REPORTS, workers=2).equals(extract(_REPORTS))
 
 
-@pytest.mark.parametrize("arguments", [{"source": "regex"}, {"source": ""}, {"workers": 0}])
+def test_the_working_folder_is_removed_at_the_end(tmp_path):
+    extract(_REPORTS, working=tmp_path / "working")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [{"source": "regex"}, {"source": ""}, {"workers": 0}, {"engine": "spark"}])
 def test_bad_arguments(arguments):
     with pytest.raises(ParamsError, match="extraction"):
         extract(_REPORTS, **arguments)
@@ -50,3 +54,5 @@ def test_bad_tables():
         extract(_REPORTS.drop("text"))
     with pytest.raises(TableError, match="1 nulls in text"):
         extract(_REPORTS.with_columns(text=pl.Series(["a", None, "b"])))
+    with pytest.raises(TableError, match="lists study b twice"):
+        extract(pl.concat([_REPORTS, _REPORTS[:1]]))

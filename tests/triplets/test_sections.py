@@ -65,14 +65,22 @@ def test_sections_are_in_order_and_never_overlap(parts: list[str]):
         ends.append(section.end)
 
 
+def test_addenda_come_with_every_wanted_section_and_the_body_with_findings():
+    report = "Clear.\nIMPRESSION: Normal.\nADDENDUM: Edema."
+    assert select_sections(report, ["findings"]) == ("Clear.\n\nEdema.", "body+addendum")
+    assert select_sections(report, ["impression"]) == ("Normal.\n\nEdema.", "impression+addendum")
+
+
 def test_counts():
-    counts = count_sections([_FULL, "", "IMPRESSION: XXXX.\nADDENDUM: Clear.", "No effusion since ___."])
-    assert counts == {
-        "masked words": 4,
+    reports = [_FULL, "", "IMPRESSION: XXXX.\nADDENDUM: Clear.", "No effusion since ___ or ___."]
+    assert count_sections(map(select_sections, reports)) == {
+        "masked_words": 3,
         "reports": 4,
-        "reports with addenda": 1,
-        "sections body": 1,
-        "sections findings+impression": 1,
-        "sections impression+addendum": 1,
-        "sections none": 1,
+        "reports_of_body": 1,
+        "reports_of_findings+impression": 1,
+        "reports_of_impression+addendum": 1,
+        "reports_of_none": 1,
+        "reports_with_addenda": 1,
+        "reports_with_masked_words": 2,
+        "reports_without_text": 1,
     }
