@@ -12,7 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pipeline.triplets.lexicon import load_lexicon
 from pipeline.triplets.radgraph_archive import RadGraphConfig, load_radgraph
+from pipeline.triplets.radgraph_rules import COUNTS, GraphRules
+from pipeline.triplets.shards import Item
+from pipeline.triplets.spacy_rules import Triplet
 
 Annotation = dict[str, Any]  # {"text": words joined by spaces, "entities": {"1": {"tokens": ..., ...}, ...}}
 Entities = dict[str, dict[str, Any]]
@@ -168,6 +172,25 @@ class RadGraphModel:
             relation = [name(label - 1, f"{self._model}__relation_labels"), numbers[target]]
             found[owners[source]][numbers[source]]["relations"].append(relation)
         return found
+
+
+class RadGraphReader:
+    """The `radgraph` source in one worker."""
+
+    def __init__(self, config: RadGraphConfig) -> None:
+        torch.set_num_threads(1)  # a worker is a core; and the last digits do not depend on the cores there are
+        self._model, self._rules = RadGraphModel(config), GraphRules(load_lexicon())
+
+    def read(self, items: Sequence[Item]) -> tuple[list[tuple[str, Triplet]], dict[str, int]]:
+        """The triplets of some reports by their annotations, and `GraphRules.counts` of these."""
+        self._rules.counts.clear()
+        annotations = self._model.annotate([item.text for item in items])
+        found = [
+            (item.study_id, triplet)
+            for item, annotation in zip(items, annotations, strict=True)
+            for triplet in self._rules.read(annotation, item.text)
+        ]
+        return found, {name: self._rules.counts[name] for name in COUNTS}
 
 
 def batch_spans(lengths: Sequence[int], longest: int) -> Spans:

@@ -7,14 +7,19 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import polars as pl
 import pytest
 import tiny_radgraph as tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PretrainedConfig
 
+from pipeline.errors import ModelError
+from pipeline.triplets import extract, shards
+from pipeline.triplets.lexicon import load_lexicon
 from pipeline.triplets.radgraph_archive import RadGraphConfig
 from pipeline.triplets.radgraph_model import Annotation, RadGraphModel, batch_spans, length_batches
+from pipeline.triplets.radgraph_rules import COUNTS, GraphRules
 
 GOLDEN = Path(__file__).with_name("radgraph_golden.json")
 LONGEST = 96  # word pieces of a segment: reports of more are common in these tests
@@ -106,6 +111,42 @@ def test_golden(model: RadGraphModel) -> None:
     golden = json.loads(GOLDEN.read_text())
     assert dict(zip(golden, model.annotate(list(golden)), strict=True)) == golden
     assert all(sum(counts.values()) >= 5 for counts in tally(list(golden.values())))
+
+
+def test_annotations_become_triplets_and_an_interrupted_run_goes_on(
+    root: Path, package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shards, "SHARD", 10)
+    table = pl.DataFrame({"study_id": [f"s{row}" for row in range(30)], "text": [*tiny.reports(29, seed=8), ""]})
+    config, counts = RadGraphConfig(folder=str(root)), Counter[str]()
+    triplets = extract(table, "radgraph", radgraph=config, counts=counts)
+    rules, texts = GraphRules(load_lexicon()), table["text"].to_list()
+    expected = [rules.read(annotation, text) for annotation, text in zip(own(package, texts[:-1]), texts, strict=False)]
+    assert triplets.rows() == [(f"s{row}", *triplet) for row, found in enumerate(expected) for triplet in found]
+    assert triplets["pathology"].n_unique() > 3
+    assert counts == {name: rules.counts[name] for name in COUNTS}
+    with monkeypatch.context() as broken:
+        broken.setattr(RadGraphModel, "annotate", _fail_at(texts[25], RadGraphModel.annotate))
+        with pytest.raises(KeyboardInterrupt):
+            extract(table, "radgraph", radgraph=config, working=tmp_path)
+    assert extract(table, "radgraph", radgraph=config, working=tmp_path).equals(triplets)
+    assert "Resuming with 2 finished shards" in capsys.readouterr().out
+
+
+def _fail_at(text: str, annotate: Any) -> Any:
+    def annotate_or_fail(model: RadGraphModel, reports: list[str]) -> list[Annotation]:
+        if text in reports:
+            raise KeyboardInterrupt
+        found: list[Annotation] = annotate(model, reports)
+        return found
+
+    return annotate_or_fail
+
+
+def test_missing_weights_end_the_extraction_with_what_to_bring(tmp_path: Path) -> None:
+    table = pl.DataFrame({"study_id": ["a"], "text": ["No edema."]})
+    with pytest.raises(ModelError, match=r"lacks config\.json, weights\.th, .*extraction\.radgraph\.folder"):
+        extract(table, "radgraph", radgraph=RadGraphConfig(folder=str(tmp_path)))
 
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=4), st.integers(1, 12))
