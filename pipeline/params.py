@@ -66,11 +66,20 @@ class Images(Section):
     max_broken: Natural  # more unreadable images than this stop the stage
 
 
+class RadGraph(Section):
+    """The model of the source radgraph; `triplets.radgraph_archive.RadGraphConfig` describes each."""
+
+    model: Literal["radgraph", "radgraph-xl", "modern-radgraph-xl"]
+    folder: str
+    batch: Positive
+
+
 class Extraction(Section):
     """Where triplets come from; `triplets.extract` describes each."""
 
-    source: Literal["spacy", "graphs"]
+    source: Literal["spacy", "graphs", "radgraph"]
     graphs: str  # MIMIC-CXR_graphs.json for the source graphs, else the empty file of the repository
+    radgraph: RadGraph
     engine: Literal["local", "ray"]
 
 

@@ -11,6 +11,7 @@ import polars as pl
 from pipeline.params import Extraction
 from pipeline.schemas import STUDIES, TRIPLETS, read_table, write_table
 from pipeline.triplets import extract, score
+from pipeline.triplets.radgraph_archive import RadGraphConfig
 from pipeline.triplets.sections import Selection, count_sections
 from stages.common import content_hash, run, stage_params, workers, write_metrics
 
@@ -24,6 +25,7 @@ def main() -> None:
         params.extraction.source,
         workers(),
         graphs=Path(params.extraction.graphs),
+        radgraph=RadGraphConfig(**params.extraction.radgraph.model_dump()),
         engine=params.extraction.engine,
         working=working_folder(params.extraction),
         counts=counts,
@@ -41,8 +43,9 @@ def main() -> None:
 
 def working_folder(extraction: Extraction) -> Path:
     """Where finished shards wait, by what determines them; their reports and annotations are in the shards' names."""
-    settings = extraction.model_dump(exclude={"graphs", "engine"})
-    key = json.dumps([settings, content_hash([Path("pipeline/triplets")])], sort_keys=True)
+    settings = extraction.model_dump(exclude={"graphs": True, "radgraph": {"batch"}, "engine": True})
+    weights = [Path(extraction.radgraph.folder, extraction.radgraph.model)] if extraction.source == "radgraph" else []
+    key = json.dumps([settings, content_hash([Path("pipeline/triplets"), *weights])], sort_keys=True)
     return Path(".checkpoints/triplets") / sha256(key.encode()).hexdigest()[:24]
 
 

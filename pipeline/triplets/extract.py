@@ -17,10 +17,11 @@ from pipeline.errors import ParamsError, TableError
 from pipeline.triplets.graphs import GraphsReader, annotated_reports
 from pipeline.triplets.lexicon import load_lexicon
 from pipeline.triplets.on_ray import read_on_ray
+from pipeline.triplets.radgraph_archive import RadGraphConfig
 from pipeline.triplets.shards import Engine, Item, Source, extract_shards, read_locally
 from pipeline.triplets.spacy_rules import SpacyRules, Triplet
 
-SOURCES = ("spacy", "graphs")
+SOURCES = ("spacy", "graphs", "radgraph")
 ENGINES: dict[str, Engine] = {"local": read_locally, "ray": read_on_ray}
 
 
@@ -30,6 +31,7 @@ def extract(
     workers: int = 1,
     *,
     graphs: Path | None = None,
+    radgraph: RadGraphConfig = RadGraphConfig(),
     engine: str = "local",
     working: Path | None = None,
     counts: Counter[str] | None = None,
@@ -41,6 +43,7 @@ def extract(
         source: which extractor reads them, one of `SOURCES`.
         workers: processes to use, at least 1; the result does not depend on it.
         graphs: for the source graphs, the published file of annotations.
+        radgraph: for the source radgraph, its model.
         engine: what runs the workers, one of `ENGINES`; the result does not depend on it.
         working: a folder for finished shards, to be named by a hash of source, settings and code; an interrupted run
             goes on from there, and it is removed at the end. By default nothing is kept.
@@ -53,6 +56,7 @@ def extract(
         ParamsError: source or engine is unknown, workers is less than 1, or graphs is missing.
         TableError: a column is missing, holds nulls, or lists a study twice.
         DatasetError: the annotations are not as published.
+        ModelError: a file of RadGraph's model is missing or damaged.
         ExtractionError: a worker died, or the working folder cannot be used; finished shards are kept.
     """
     if workers < 1:
@@ -61,7 +65,10 @@ def extract(
         raise ParamsError(f"extraction.engine is {engine!r}: use one of {', '.join(ENGINES)}.")
     if working is None:
         with TemporaryDirectory() as folder:
-            return extract(reports, source, workers, graphs=graphs, engine=engine, working=Path(folder), counts=counts)
+            kept = Path(folder)
+            return extract(
+                reports, source, workers, graphs=graphs, radgraph=radgraph, engine=engine, working=kept, counts=counts
+            )
     texts, counts = _texts(reports), Counter() if counts is None else counts
     items: Iterator[Item]
     match source:
@@ -71,6 +78,10 @@ def extract(
             if graphs is None:
                 raise ParamsError("extraction.graphs is not set: the source graphs reads MIMIC-CXR_graphs.json there.")
             reader, items = Source(GraphsReader, (graphs,)), annotated_reports(graphs, texts, counts)
+        case "radgraph":
+            from pipeline.triplets.radgraph_model import RadGraphReader  # torch takes seconds to import
+
+            reader, items = Source(RadGraphReader, (radgraph,), gpus=1.0), starmap(Item, texts.items())
         case _:
             raise ParamsError(f"extraction.source is {source!r}: use one of {', '.join(SOURCES)}.")
     triplets, left_out = extract_shards(items, reader, ENGINES[engine], workers, working)

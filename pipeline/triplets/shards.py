@@ -119,8 +119,8 @@ def _unfinished(items: Iterable[Item], folder: Path, paths: list[Path]) -> Itera
 
 
 def read_locally(source: Source, shards: Iterator[Shard], workers: int) -> None:
-    """The engine of this machine: one process, or several of their own."""
-    if workers == 1:
+    """The engine of this machine: one process, or several of their own, which would only share a GPU."""
+    if workers == 1 or (source.gpus and _has_gpu()):
         for shard in shards:
             _read_into_file(source, shard)
         return
@@ -138,6 +138,12 @@ def read_locally(source: Source, shards: Iterator[Shard], workers: int) -> None:
             "A worker process of the extraction died, most often for lack of memory: run again, with fewer cores or "
             "more memory; finished shards are kept."
         ) from error
+
+
+def _has_gpu() -> bool:
+    import torch  # late: it takes seconds, and most sources need none
+
+    return torch.cuda.is_available()
 
 
 def read_shard(source: Source, items: Sequence[Item]) -> bytes:
