@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pipeline.errors import DatasetError
-from pipeline.triplets.existence import ABSENT, PRESENT, UNCERTAIN
+from pipeline.schemas import ABSENT, PRESENT, UNCERTAIN
 
 LOCATED_AT, MODIFY, SUGGESTIVE_OF = RELATIONS = ("located_at", "modify", "suggestive_of")
 

@@ -14,12 +14,9 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from pipeline.errors import ParamsError, TableError
-from pipeline.triplets.graphs import GraphsReader, annotated_reports
-from pipeline.triplets.lexicon import load_lexicon
 from pipeline.triplets.on_ray import read_on_ray
 from pipeline.triplets.radgraph_archive import RadGraphConfig
 from pipeline.triplets.shards import Engine, Item, Source, extract_shards, read_locally
-from pipeline.triplets.spacy_rules import SpacyRules, Triplet
 
 SOURCES = ("spacy", "graphs", "radgraph")
 ENGINES: dict[str, Engine] = {"local": read_locally, "ray": read_on_ray}
@@ -71,15 +68,19 @@ def extract(
             )
     texts, counts = _texts(reports), Counter() if counts is None else counts
     items: Iterator[Item]
-    match source:
+    match source:  # each source brings libraries that take seconds to import
         case "spacy":
+            from pipeline.triplets.spacy_rules import SpacyReader
+
             reader, items = Source(SpacyReader), starmap(Item, texts.items())
         case "graphs":
             if graphs is None:
                 raise ParamsError("extraction.graphs is not set: the source graphs reads MIMIC-CXR_graphs.json there.")
+            from pipeline.triplets.graphs import GraphsReader, annotated_reports
+
             reader, items = Source(GraphsReader, (graphs,)), annotated_reports(graphs, texts, counts)
         case "radgraph":
-            from pipeline.triplets.radgraph_model import RadGraphReader  # torch takes seconds to import
+            from pipeline.triplets.radgraph_model import RadGraphReader
 
             reader, items = Source(RadGraphReader, (radgraph,), gpus=1.0), starmap(Item, texts.items())
         case _:
@@ -88,17 +89,6 @@ def extract(
     counts.update(left_out)
     rmtree(working)
     return _in_order(triplets, list(texts))
-
-
-class SpacyReader:
-    """The `spacy` source in one worker; it leaves nothing out."""
-
-    def __init__(self) -> None:
-        self._rules = SpacyRules(load_lexicon())
-
-    def read(self, items: Sequence[Item]) -> tuple[list[tuple[str, Triplet]], dict[str, int]]:
-        """The triplets of some reports."""
-        return [(item.study_id, triplet) for item in items for triplet in self._rules.read(item.text)], {}
 
 
 def _texts(reports: pl.DataFrame) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pipeline.errors import DatasetError, ParamsError
 from pipeline.triplets.lexicon import load_lexicon
 from pipeline.triplets.radgraph_rules import COUNTS, GraphRules
 from pipeline.triplets.shards import Item
-from pipeline.triplets.spacy_rules import Triplet
+from pipeline.triplets.triplet import Triplet
 
 _CHUNK = 1 << 22  # bytes read at a time
 _LONGEST = 1 << 26  # characters of one annotation; what is longer has lost its end

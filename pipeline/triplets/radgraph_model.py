@@ -16,7 +16,7 @@ from pipeline.triplets.lexicon import load_lexicon
 from pipeline.triplets.radgraph_archive import RadGraphConfig, load_radgraph
 from pipeline.triplets.radgraph_rules import COUNTS, GraphRules
 from pipeline.triplets.shards import Item
-from pipeline.triplets.spacy_rules import Triplet
+from pipeline.triplets.triplet import Triplet
 
 Annotation = dict[str, Any]  # {"text": words joined by spaces, "entities": {"1": {"tokens": ..., ...}, ...}}
 Entities = dict[str, dict[str, Any]]

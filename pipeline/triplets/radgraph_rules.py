@@ -17,7 +17,7 @@ from pipeline.triplets.attachment import NORMAL, Attachment, Node, Sided
 from pipeline.triplets.lexicon import UNSPECIFIED, Lexicon
 from pipeline.triplets.sections import BODY, Section, read_sections
 from pipeline.triplets.sentences import Sentence, cut_sentences
-from pipeline.triplets.spacy_rules import Triplet
+from pipeline.triplets.triplet import Triplet
 from pipeline.triplets.vocabulary import Meaning, Mention, Vocabulary
 
 COUNTS = (

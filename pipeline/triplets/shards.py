@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import ExtractionError, TableError
 from pipeline.schemas import TRIPLETS
-from pipeline.triplets.spacy_rules import Triplet
+from pipeline.triplets.triplet import Triplet
 
 SHARD = 2000  # reports
 _SCHEMA = pl.DataFrame(TRIPLETS.empty_table()).schema

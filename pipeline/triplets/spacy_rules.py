@@ -4,14 +4,17 @@ It puts together what `vocabulary`, `existence` and `attachment` find in each se
 `lexicon.yaml` and `cues.yaml`.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from pipeline.triplets.attachment import Attachment
 from pipeline.triplets.existence import existences
-from pipeline.triplets.lexicon import Lexicon
+from pipeline.triplets.lexicon import Lexicon, load_lexicon
 from pipeline.triplets.sections import read_sections
 from pipeline.triplets.sentences import cut_sentences
+from pipeline.triplets.shards import Item
+from pipeline.triplets.triplet import Triplet
 from pipeline.triplets.vocabulary import Vocabulary
 
 _MEMO = 1 << 16  # reports repeat their sentences; each costs about 1 kB
@@ -20,18 +23,6 @@ _MEMO = 1 << 16  # reports repeat their sentences; each costs about 1 kB
 class Found(NamedTuple):
     """A triplet of one sentence; words [start, end) are the pathology's."""
 
-    pathology: str
-    anatomy: str
-    existence: str
-    severity: str | None
-    start: int
-    end: int
-
-
-class Triplet(NamedTuple):
-    """A triplet of a report, in the order of `schemas.TRIPLETS` after the study's id."""
-
-    sentence: int
     pathology: str
     anatomy: str
     existence: str
@@ -68,3 +59,14 @@ class SpacyRules:
             if (existence := status[index]) is not None
             for anatomy, severity in places
         )
+
+
+class SpacyReader:
+    """The `spacy` source in one worker; it leaves nothing out."""
+
+    def __init__(self) -> None:
+        self._rules = SpacyRules(load_lexicon())
+
+    def read(self, items: Sequence[Item]) -> tuple[list[tuple[str, Triplet]], dict[str, int]]:
+        """The triplets of some reports."""
+        return [(item.study_id, triplet) for item in items for triplet in self._rules.read(item.text)], {}

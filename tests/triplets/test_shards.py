@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import DatasetError, ExtractionError, TableError
 from pipeline.triplets import shards
 from pipeline.triplets.shards import Item, Source, extract_shards, read_locally
-from pipeline.triplets.spacy_rules import Triplet
+from pipeline.triplets.triplet import Triplet
 
 
 class Reader:

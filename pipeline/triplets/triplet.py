@@ -1,0 +1,15 @@
+"""What every source yields: one finding at one place, as a report states it."""
+
+from typing import NamedTuple
+
+
+class Triplet(NamedTuple):
+    """A triplet of a report, in the order of `schemas.TRIPLETS` after the study's id."""
+
+    sentence: int
+    pathology: str
+    anatomy: str
+    existence: str
+    severity: str | None
+    start: int
+    end: int
