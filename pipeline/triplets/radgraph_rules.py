@@ -139,11 +139,14 @@ class _Page:
         words = range(bisect_right(self.ends, start[0]), bisect_left(self.starts, end[1]))
         return words if words else None
 
-    def numbers(self, words: Iterable[int]) -> list[int]:
+    def numbers(self, words: Sequence[int]) -> list[int]:
         """The numbers of the phrases that some words in order belong to."""
+        if len(words) == 1:  # most often
+            number = self._phrase_of[words[0]]
+            return [] if number is None else [number]
         return list(dict.fromkeys(number for word in words if (number := self._phrase_of[word]) is not None))
 
-    def phrases_of(self, words: Iterable[int]) -> list[_Phrase]:
+    def phrases_of(self, words: Sequence[int]) -> list[_Phrase]:
         """The phrases that some words belong to, in order."""
         return [self.phrases[number] for number in self.numbers(words)]
 
@@ -266,13 +269,13 @@ class _Reading:
         """Where observations are: what they are located at, and the anatomies that they modify."""
         places = [place for name in ids for place in self._places.get(name, ())]
         places += [other for name in ids for other in self._modified.get(name, ()) if not self._is_observation(other)]
-        return [place for place in dict.fromkeys(places) if place not in ids]
+        return [place for place in dict.fromkeys(places) if place not in ids] if places else places
 
     def _givers(self, ids: Sequence[str]) -> list[str]:
         """Whose places observations share: of what suggests them, and of what they modify."""
         givers = [giver for name in ids for giver in self._suggesting.get(name, ())]
         givers += [other for name in ids for other in self._modified.get(name, ()) if self._is_observation(other)]
-        return [giver for giver in dict.fromkeys(givers) if giver not in ids]
+        return [giver for giver in dict.fromkeys(givers) if giver not in ids] if givers else givers
 
     def _is_observation(self, name: str) -> bool:
         return self._entities[name].label.observation
