@@ -17,7 +17,8 @@ from pipeline.errors import ParamsError, TableError
 from pipeline.triplets.graphs import GraphsReader, annotated_reports
 from pipeline.triplets.lexicon import load_lexicon
 from pipeline.triplets.on_ray import read_on_ray
-from pipeline.triplets.radgraph_archive import RadGraphConfig
+from pipeline.triplets.radgraph_archive import RadGraphConfig, ensure_files
+from pipeline.triplets.radgraph_model import RadGraphReader
 from pipeline.triplets.shards import Engine, Item, Source, extract_shards, read_locally
 from pipeline.triplets.spacy_rules import SpacyRules, Triplet
 
@@ -79,8 +80,8 @@ def extract(
                 raise ParamsError("extraction.graphs is not set: the source graphs reads MIMIC-CXR_graphs.json there.")
             reader, items = Source(GraphsReader, (graphs,)), annotated_reports(graphs, texts, counts)
         case "radgraph":
-            from pipeline.triplets.radgraph_model import RadGraphReader  # torch takes seconds to import
-
+            if engine == "local":
+                ensure_files(radgraph)
             reader, items = Source(RadGraphReader, (radgraph,), gpus=1.0), starmap(Item, texts.items())
         case _:
             raise ParamsError(f"extraction.source is {source!r}: use one of {', '.join(SOURCES)}.")

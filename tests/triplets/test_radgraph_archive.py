@@ -142,7 +142,9 @@ def test_code_in_the_weights_is_not_run(root: Path, monkeypatch: pytest.MonkeyPa
     weights = root / MODEL / "weights.th"
     torch.save({"weight": Hostile(root / "mark")}, weights)
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", force)
-    with pytest.raises(ModelError, match=r"weights\.th holds more than tensors.*was not run: bring it from a source you trust"):
+    with pytest.raises(
+        ModelError, match=r"weights\.th holds more than tensors.*was not run: bring it from a source you trust"
+    ):
         load_radgraph(RadGraphConfig(MODEL, str(root)))
     assert not (root / "mark").exists()
     torch.load(weights, weights_only=False)
