@@ -15,7 +15,7 @@ import polars as pl
 
 from pipeline.errors import ParamsError, TableError
 from pipeline.triplets.on_ray import read_on_ray
-from pipeline.triplets.radgraph_archive import RadGraphConfig
+from pipeline.triplets.radgraph_archive import RadGraphConfig, ensure_files
 from pipeline.triplets.shards import Engine, Item, Source, extract_shards, read_locally
 
 SOURCES = ("spacy", "graphs", "radgraph")
@@ -82,6 +82,8 @@ def extract(
         case "radgraph":
             from pipeline.triplets.radgraph_model import RadGraphReader
 
+            if engine == "local":
+                ensure_files(radgraph)
             reader, items = Source(RadGraphReader, (radgraph,), gpus=1.0), starmap(Item, texts.items())
         case _:
             raise ParamsError(f"extraction.source is {source!r}: use one of {', '.join(SOURCES)}.")

@@ -51,6 +51,20 @@ def archive_files(model: str) -> tuple[str, ...]:
     return "config.json", "weights.th", "vocabulary/non_padded_namespaces.txt", *labels
 
 
+def ensure_files(config: RadGraphConfig) -> None:
+    """Look for the files on this machine, and have the hub's fetched once, before several workers need them.
+
+    Raises:
+        ModelError: a file is missing; names each.
+    """
+    if config.folder:
+        archive = Path(config.folder) / config.model
+        _check_archive(archive, config.model)
+        _find_encoder(archive, _bert_parts(_read_config(archive / "config.json"), archive)[0]["model_name"])
+    else:
+        _fetch_archive(config.model)
+
+
 def load_radgraph(config: RadGraphConfig) -> Any:
     """Load a model of the `radgraph` package on the CPU.
 
@@ -68,7 +82,7 @@ def load_radgraph(config: RadGraphConfig) -> Any:
     if model not in TYPES:
         raise ParamsError(f"extraction.radgraph.model is {model!r}: use one of {', '.join(TYPES)}.")
     with TemporaryDirectory() as temporary:
-        archive = Path(folder) / model if folder else _fetch_archive(model, Path(temporary) / "hub")
+        archive = Path(folder) / model if folder else _unpack(_fetch_archive(model), Path(temporary) / "hub")
         _check_archive(archive, model)
         _stage(archive, Path(temporary) / model)
         return _load(archive, model, temporary)
@@ -87,13 +101,15 @@ def _what_to_bring(model: str) -> str:
     )
 
 
-def _fetch_archive(model: str, target: Path) -> Path:
-    """Unpack the hub's archive, for as long as it is being loaded."""
+def _fetch_archive(model: str) -> Path:
     name = f"{model}.tar.gz"
     what = f"RadGraph's {name} is not in the local cache"
-    path = _from_hub(
+    return _from_hub(
         REPOSITORY, what, _what_to_bring(model), lambda **where: hf_hub_download(REPOSITORY, name, **where)
     )
+
+
+def _unpack(path: Path, target: Path) -> Path:
     try:
         with tarfile.open(path, "r:gz") as tar:
             tar.extractall(target, filter="data")  # nothing outside the folder, whatever the archive says

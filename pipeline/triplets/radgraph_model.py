@@ -21,7 +21,7 @@ from pipeline.triplets.triplet import Triplet
 Annotation = dict[str, Any]  # {"text": words joined by spaces, "entities": {"1": {"tokens": ..., ...}, ...}}
 Entities = dict[str, dict[str, Any]]
 
-_PIECES = 512  # word pieces a report may have for a full batch; longer ones come in smaller batches
+_LENGTH = 512  # of reports in a full batch; longer ones come in smaller batches
 _STRETCH = 1.25  # the longest of a batch against its shortest: padding costs as much as words
 _SPANS, _PAIRS = 1 << 14, 1 << 12  # scored at a time; each takes some 10 kB
 
@@ -31,6 +31,11 @@ class Report(NamedTuple):
 
     words: list[str]
     pieces: dict[str, list[Any]]  # token_ids and masks of its word pieces; mask and offsets of its words among them
+
+    @property
+    def length(self) -> int:
+        """Places it takes in a batch; no piece stands for some words, such as a control character."""
+        return max(len(self.words), len(self.pieces["token_ids"]))
 
 
 class Spans(NamedTuple):
@@ -70,7 +75,7 @@ class RadGraphModel:
         """
         read = [self._split(report) for report in reports]
         entities: list[Entities] = [{} for _ in reports]
-        for rows in length_batches([len(report.pieces["token_ids"]) for report in read], self._batch):
+        for rows in length_batches([report.length for report in read], self._batch):
             for row, found in zip(rows, self._annotate([read[row] for row in rows]), strict=True):
                 entities[row] = found
         return [{"text": " ".join(report.words), "entities": each} for report, each in zip(read, entities, strict=True)]
@@ -101,7 +106,8 @@ class RadGraphModel:
 
     def _embed(self, batch: list[Report]) -> Tensor:
         """Vectors of words, [B, W, h]; those beyond a report's last word mean nothing."""
-        lengths = {key: max(len(report.pieces[key]) for report in batch) for key in batch[0].pieces}
+        # BERT reads at least one piece, masked if need be: there may be none of any word
+        lengths = {key: max(1, *(len(report.pieces[key]) for report in batch)) for key in batch[0].pieces}
         padded = [self._indexer.as_padded_tensor_dict(report.pieces, lengths) for report in batch]
         stacked = {key: torch.stack([each[key] for each in padded]).to(self._device) for key in padded[0]}
         gpu = self._device.type == "cuda"
@@ -205,12 +211,12 @@ def length_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
     """Rows of similar length, shortest first; those of length 0 are left out.
 
     Args:
-        lengths: word pieces of each row.
-        size: rows of a batch; fewer where they are longer than 512 pieces, or differ much in length.
+        lengths: `Report.length` of each row.
+        size: rows of a batch; fewer where they are longer than 512, or differ much in length.
     """
     batch: list[int] = []
     for row in sorted((row for row, length in enumerate(lengths) if length), key=lengths.__getitem__):
-        full = len(batch) == size or (len(batch) + 1) * lengths[row] > size * _PIECES
+        full = len(batch) == size or (len(batch) + 1) * lengths[row] > size * _LENGTH
         if batch and (full or lengths[row] > _STRETCH * lengths[batch[0]]):
             yield batch
             batch = []

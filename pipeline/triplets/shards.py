@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from pipeline.errors import ExtractionError, TableError
 from pipeline.schemas import TRIPLETS
@@ -120,7 +121,7 @@ def _unfinished(items: Iterable[Item], folder: Path, paths: list[Path]) -> Itera
 
 def read_locally(source: Source, shards: Iterator[Shard], workers: int) -> None:
     """The engine of this machine: one process, or several of their own, which would only share a GPU."""
-    if workers == 1 or (source.gpus and _has_gpu()):
+    if workers == 1 or (source.gpus and torch.cuda.is_available()):
         for shard in shards:
             _read_into_file(source, shard)
         return
@@ -138,12 +139,6 @@ def read_locally(source: Source, shards: Iterator[Shard], workers: int) -> None:
             "A worker process of the extraction died, most often for lack of memory: run again, with fewer cores or "
             "more memory; finished shards are kept."
         ) from error
-
-
-def _has_gpu() -> bool:
-    import torch  # late: it takes seconds, and most sources need none
-
-    return torch.cuda.is_available()
 
 
 def read_shard(source: Source, items: Sequence[Item]) -> bytes:

@@ -10,9 +10,12 @@ from transformers import BertConfig, ModernBertConfig, PretrainedConfig
 
 LABELS = ("Anatomy::definitely present", "Observation::definitely present", "Observation::definitely absent")
 RELATIONS = ("modify", "located_at", "suggestive_of")
-TINY = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+TINY = BertConfig(
+    hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, initializer_range=0.3
+)  # weights so large that each word's vector depends on all words, padding too were it not masked
 TINY_MODERN = ModernBertConfig(
-    hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64, local_attention=16,
+    hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64, initializer_range=0.3,
+    initializer_cutoff_factor=3.0, local_attention=16,
     pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, reference_compile=False,
 )  # fmt: skip  # its layers attend globally and locally in turn
 _WORDS = (
