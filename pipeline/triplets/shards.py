@@ -21,7 +21,6 @@ from typing import Any, NamedTuple, Protocol
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from pipeline.errors import ExtractionError, TableError
 from pipeline.schemas import TRIPLETS
@@ -121,7 +120,7 @@ def _unfinished(items: Iterable[Item], folder: Path, paths: list[Path]) -> Itera
 
 def read_locally(source: Source, shards: Iterator[Shard], workers: int) -> None:
     """The engine of this machine: one process, or several of their own, which would only share a GPU."""
-    if workers == 1 or (source.gpus and torch.cuda.is_available()):
+    if workers == 1 or _on_gpu(source):
         for shard in shards:
             _read_into_file(source, shard)
         return
@@ -156,6 +155,14 @@ def write_shard(path: Path, content: bytes) -> None:
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     unfinished.write_bytes(content)
     unfinished.replace(path)
+
+
+def _on_gpu(source: Source) -> bool:
+    if not source.gpus:
+        return False
+    import torch  # takes seconds
+
+    return torch.cuda.is_available()
 
 
 @cache
