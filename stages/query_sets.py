@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.imported import QUERIES, imported_folder
+from pipeline.params import Params
 from pipeline.schemas import QUERY_SETS, STUDIES, TRIPLETS, read_table, write_table
 from pipeline.semantics.knowledge import load_knowledge
 from pipeline.semantics.query_sets import build_query_sets
@@ -11,16 +11,23 @@ from stages.common import run, stage_params
 
 def main() -> None:
     params = stage_params("query_sets", "model")
-    imported = params.model.imported
     query_sets = build_query_sets(
         read_table(Path("data/triplets.parquet"), TRIPLETS),
         read_table(Path("data/corpus/studies.parquet"), STUDIES),
         load_knowledge(),
-        source=str(imported_folder(imported) / QUERIES) if imported else params.query_sets.source,
+        source=source(params),
         pathologies=params.query_sets.pathologies,
         anatomies=params.query_sets.anatomies,
     )
     write_table(query_sets, Path("data/query_sets.parquet"), QUERY_SETS)
+
+
+def source(params: Params) -> str:
+    if not params.model.imported:
+        return params.query_sets.source
+    from pipeline.imported import QUERIES, imported_folder  # torch takes seconds to import
+
+    return str(imported_folder(params.model.imported) / QUERIES)
 
 
 if __name__ == "__main__":
