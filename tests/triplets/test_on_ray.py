@@ -23,7 +23,6 @@ def test_without_ray_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_both_engines_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    pytest.importorskip("ray")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(shards, "SHARD", 10)
     for engine in ("local", "ray"):
