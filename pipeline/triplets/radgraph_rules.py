@@ -120,9 +120,9 @@ class _Page:
             self._add(sentence, mentions(sentence.ids))
 
     def _add(self, sentence: Sentence, mentions: Iterable[Mention]) -> None:
-        first = len(self.starts)
-        self.starts += sentence.starts
-        self.ends += sentence.ends
+        first, words = len(self.starts), slice(sentence.first, sentence.first + len(sentence.ids))
+        self.starts += sentence.starts[words]
+        self.ends += sentence.ends[words]
         self.sentence_of += [sentence.number] * len(sentence.ids)
         self._phrase_of += [None] * len(sentence.ids)
         for meaning, start, end in mentions:

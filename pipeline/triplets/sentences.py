@@ -13,11 +13,12 @@ _LONGEST = 200  # words; what runs on for longer is no sentence, and the rules l
 
 
 class Sentence(NamedTuple):
-    """The words of a sentence, or of a part of a very long one."""
+    """The words of a sentence, or of a part of a very long one; its first word is `first` of those of its section."""
 
     number: int  # in the report, from 0
     ids: tuple[int, ...]
-    starts: list[int]  # first characters, in the report
+    first: int
+    starts: list[int]  # first characters in the report, of the section's words
     ends: list[int]
 
 
@@ -31,7 +32,7 @@ def cut_sentences(vocabulary: Vocabulary, report: str, sections: Iterable[Sectio
             starts = [start + section.start for start in starts]
             ends = [end + section.start for end in ends]
         for first, last in _between_stops(vocabulary, words.ids):
-            yield Sentence(number, tuple(words.ids[first:last]), starts[first:last], ends[first:last])
+            yield Sentence(number, tuple(words.ids[first:last]), first, starts, ends)
             number += 1
 
 

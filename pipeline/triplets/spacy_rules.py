@@ -42,9 +42,9 @@ class SpacyRules:
     def read(self, report: str) -> list[Triplet]:
         """The triplets of a report in the order of mention; spans are characters of the report as given."""
         return [
-            Triplet(sentence.number, *found[:4], sentence.starts[found.start], sentence.ends[found.end - 1])
-            for sentence in cut_sentences(self._vocabulary, report, read_sections(report))
-            for found in self._read(sentence.ids)
+            Triplet(number, *found[:4], starts[first + found.start], ends[first + found.end - 1])
+            for number, ids, first, starts, ends in cut_sentences(self._vocabulary, report, read_sections(report))
+            for found in self._read(ids)
         ]
 
     def read_sentence(self, ids: tuple[int, ...]) -> tuple[Found, ...]:
