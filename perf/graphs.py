@@ -33,9 +33,14 @@ from pipeline.triplets.lexicon import load_lexicon
 PUBLISHED, STUDIES, CORES = 220_763, 227_835, 2
 SECONDS, GIGABYTES = 180, 4.0  # bars: graphs to existence on two cores
 EXISTENCE_SECONDS, EXISTENCE_MEGABYTES = 15, 60  # bars: matrices of all studies
-SENTENCES, STOCK = 12, 20_000  # of a report; different ones
+SENTENCES, STOCK = 8, 20_000  # of a report, for 30 entities where the published ones have 27; different ones
 _HEAD = (
-    "FINAL REPORT EXAMINATION : CHEST ( PA AND LAT ) INDICATION : ___ year old man with cough , evaluate for pneumonia"
+    "FINAL REPORT EXAMINATION : CHEST ( PA AND LAT ) INDICATION : ___ year old man with cough , evaluate for edema . "
+    "TECHNIQUE : Frontal and lateral views of the chest were obtained in the upright position . COMPARISON : ___ "
+)
+_TAIL = (
+    "RECOMMENDATION ( S ) : Follow up in four to six weeks . NOTIFICATION : The findings were discussed by Dr . ___ "
+    "with Dr . ___ on the telephone on ___ at 10 : 45 AM , 5 minutes after discovery of the findings . "
 )
 
 
@@ -82,8 +87,8 @@ def _resident(process: int) -> int:
 def sentences(rng: np.random.Generator) -> Iterator[Part]:
     """Endless sentences of findings, places, sides and severities, as RadGraph annotates them."""
     lexicon = load_lexicon()
-    findings = [phrase for entry in lexicon.pathologies.values() for phrase in entry.synonyms]
-    places = [phrase for entry in lexicon.anatomies.values() for phrase in entry.synonyms]
+    findings = np.array([phrase for entry in lexicon.pathologies.values() for phrase in entry.synonyms])
+    places = np.array([phrase for entry in lexicon.anatomies.values() for phrase in entry.synonyms])
     while True:
         a, b, c = map(str, rng.choice(findings, 3))
         place, side = str(rng.choice(places)), str(rng.choice(["left", "right", "bilateral"]))
@@ -129,7 +134,12 @@ def _annotation(parts: list[Part]) -> dict[str, Any]:
                 "tokens": " ".join(part.tokens[first : last + 1]), "label": label, "start_ix": offset + first,
                 "end_ix": offset + last, "relations": [[name, str(before + to)] for name, to in relations],
             }  # fmt: skip
-    return {"text": " ".join(tokens), "entities": entities, "data_source": "MIMIC-CXR", "data_split": "inference"}
+    return {
+        "text": " ".join(tokens + _TAIL.split()),
+        "entities": entities,
+        "data_source": "MIMIC-CXR",
+        "data_split": "inference",
+    }
 
 
 def generate(folder: Path, count: int) -> None:
@@ -143,7 +153,7 @@ def generate(folder: Path, count: int) -> None:
             lines = [" ".join(part.tokens).replace(" .", ".").replace(" ,", ",") for part in parts]
             texts.append(" ".join(lines[: SENTENCES * 3 // 4]) + "\n\n" + " ".join(lines[SENTENCES * 3 // 4 :]))
             file.write(("{" if number == 0 else ", ") + f'"p{number // 20_000 + 10}/p1{number:07}/s{number}.txt": ')
-            file.write(json.dumps(_annotation(parts)))
+            file.write(json.dumps(_annotation(parts), indent=1))  # with the spaces, as many bytes as published
         file.write("}")
     studies = max(count, count * STUDIES // PUBLISHED)
     texts += ["Clear lungs."] * (studies - count)

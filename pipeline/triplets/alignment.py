@@ -33,15 +33,19 @@ def align(tokens: Sequence[str], report: str) -> list[Span | None]:
     pieces = list(map(_atoms, tokens))
     atoms = [atom for piece in pieces for atom in piece]
     starts, ends, words = _report_atoms(report)
-    targets = _counterparts(atoms, words)
+    found = [None if at is None else (starts[at], ends[at]) for at in _counterparts(atoms, words)]
     spans: list[Span | None] = []
     first = 0
     for piece in pieces:
-        last = first + len(piece)
-        whole = first < last and None not in targets[first:last]
-        spans.append((starts[targets[first]], ends[targets[last - 1]]) if whole else None)  # type: ignore[index]
-        first = last
+        spans.append(found[first] if len(piece) == 1 else _whole(found[first : first + len(piece)]))
+        first += len(piece)
     return spans
+
+
+def _whole(parts: list[Span | None]) -> Span | None:
+    """From the first part to the last, where none is missing."""
+    known = [part for part in parts if part is not None]
+    return (known[0][0], known[-1][1]) if known and len(known) == len(parts) else None
 
 
 @lru_cache(1 << 16)

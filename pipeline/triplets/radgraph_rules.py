@@ -6,7 +6,7 @@ runs RadGraph's model or reads its published file.
 """
 
 from bisect import bisect_left, bisect_right
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -139,11 +139,14 @@ class _Page:
         words = range(bisect_right(self.ends, start[0]), bisect_left(self.starts, end[1]))
         return words if words else None
 
-    def numbers(self, words: Iterable[int]) -> list[int]:
+    def numbers(self, words: Sequence[int]) -> list[int]:
         """The numbers of the phrases that some words in order belong to."""
+        if len(words) == 1:  # most often
+            number = self._phrase_of[words[0]]
+            return [] if number is None else [number]
         return list(dict.fromkeys(number for word in words if (number := self._phrase_of[word]) is not None))
 
-    def phrases_of(self, words: Iterable[int]) -> list[_Phrase]:
+    def phrases_of(self, words: Sequence[int]) -> list[_Phrase]:
         """The phrases that some words belong to, in order."""
         return [self.phrases[number] for number in self.numbers(words)]
 
@@ -177,6 +180,7 @@ class _Reading:
         self._places: dict[str, list[str]] = {}
         self._suggesting: dict[str, list[str]] = {}
         self._whole: dict[str, list[str]] = {}  # id -> it with all its modifiers
+        self._naming = {name: self._naming_phrase(name) for name in self._observations()}
         for name, entity in self._entities.items():
             for relation, target in entity.relations:
                 if target in self._entities and target != name:
@@ -193,28 +197,22 @@ class _Reading:
 
     def triplets(self) -> list[Triplet]:
         """Everything the report says of a finding at a place, in the order of mention."""
-        observations = self._observations()
-        named = self._named(observations)
+        named: dict[int, list[str]] = {}  # phrases that may name a finding, with the observations they belong to
+        for name, number in self._naming.items():
+            if number is not None:
+                named.setdefault(number, []).append(name)
         candidates = [self._finding(tuple(ids), self._page.phrases[number]) for number, ids in named.items()]
-        unnamed = [name for name in observations if self._naming(name) is None]
+        unnamed = (name for name, number in self._naming.items() if number is None)
         candidates += [found for name in unnamed if (found := self._composed(name)) is not None]
         findings = sorted((c for c in candidates if c.node.finding is not None), key=lambda c: c.node.start)
-        self._count(observations, {name for finding in findings for name in finding.ids})
+        self._count({name for finding in findings for name in finding.ids})
         self._share(findings)
         return [triplet for finding in findings for triplet in self._triplets(finding)]
 
     def _observations(self) -> list[str]:
         return [n for n, e in self._entities.items() if e.label.observation and not e.label.measurement]
 
-    def _named(self, observations: Iterable[str]) -> dict[int, list[str]]:
-        """The phrases that may name a finding, each with the observations whose words belong to it."""
-        named: dict[int, list[str]] = defaultdict(list)
-        for name in observations:
-            if (number := self._naming(name)) is not None:
-                named[number].append(name)
-        return named
-
-    def _naming(self, name: str) -> int | None:
+    def _naming_phrase(self, name: str) -> int | None:
         """The phrase that may name an entity's finding: the last, as the head of an English phrase is."""
         for number in reversed(self._numbers[name]):
             meaning = self._page.phrases[number].meaning
@@ -222,10 +220,10 @@ class _Reading:
                 return number
         return None
 
-    def _count(self, observations: Sequence[str], known: Container[str]) -> None:
-        self._rules.counts["observations"] += len(observations)
+    def _count(self, known: Container[str]) -> None:
+        self._rules.counts["observations"] += len(self._naming)
         self._rules.counts["observations_unknown"] += sum(
-            name not in known and name not in self._modified for name in observations
+            name not in known and name not in self._modified for name in self._naming
         )
 
     def _composed(self, name: str) -> _Finding | None:
@@ -243,14 +241,16 @@ class _Reading:
         """What the observations of a phrase amount to; without a name in the end, it is no finding."""
         node = Node(phrase.start, phrase.start, phrase.end, phrase.meaning, is_place=False)
         own = list(dict.fromkeys(part for name in ids for part in self._with_modifiers(name)))
-        self._place(node, own)
+        beside = self._beside(node, own)
+        self._place(node, beside)
         located = self._located(ids)
         for place in located:
-            self._rules.counts["anatomies_unknown"] += not self._place(node, self._with_modifiers(place))
+            known = self._place(node, self._beside(node, self._with_modifiers(place)))
+            self._rules.counts["anatomies_unknown"] += not known
         if not located:
-            for place in self._located([giver for giver in self._givers(ids) if self._naming(giver) is None]):
-                self._place(node, self._with_modifiers(place), loose=True)
-        self._grade(node, own, located)
+            for place in self._located([giver for giver in self._givers(ids) if self._naming.get(giver) is None]):
+                self._place(node, self._beside(node, self._with_modifiers(place)), loose=True)
+        self._grade(node, beside, located)
         self._rules.attachment.resolve(node)
         return _Finding(ids, node)
 
@@ -269,13 +269,13 @@ class _Reading:
         """Where observations are: what they are located at, and the anatomies that they modify."""
         places = [place for name in ids for place in self._places.get(name, ())]
         places += [other for name in ids for other in self._modified.get(name, ()) if not self._is_observation(other)]
-        return [place for place in dict.fromkeys(places) if place not in ids]
+        return [place for place in dict.fromkeys(places) if place not in ids] if places else places
 
     def _givers(self, ids: Sequence[str]) -> list[str]:
         """Whose places observations share: of what suggests them, and of what they modify."""
         givers = [giver for name in ids for giver in self._suggesting.get(name, ())]
         givers += [other for name in ids for other in self._modified.get(name, ()) if self._is_observation(other)]
-        return [giver for giver in dict.fromkeys(givers) if giver not in ids]
+        return [giver for giver in dict.fromkeys(givers) if giver not in ids] if givers else givers
 
     def _is_observation(self, name: str) -> bool:
         return self._entities[name].label.observation
@@ -285,9 +285,9 @@ class _Reading:
         words = [word for part in parts for word in self._words[part] if not node.start <= word < node.end]
         return sorted(set(words)) if len(words) > 1 else words
 
-    def _place(self, node: Node, parts: Iterable[str], loose: bool = False) -> bool:
-        """Give a finding the places and the side that some entities name; whether they name any beside the finding."""
-        if not (words := self._beside(node, parts)):
+    def _place(self, node: Node, words: Sequence[int], loose: bool = False) -> bool:
+        """Give a finding the places and the side that some words name; whether they do, or there are none."""
+        if not words:
             return True
         owned: list[Node] = []
         side: str | None = None
@@ -307,15 +307,15 @@ class _Reading:
         node.owned += owned
         return bool(owned or side)
 
-    def _grade(self, node: Node, own: Sequence[str], located: Iterable[str]) -> None:
+    def _grade(self, node: Node, words: Sequence[int], located: Iterable[str]) -> None:
         """Say how severe a finding is, by the last word for it; "moderate left and small right" grades each side."""
-        graded = [phrase for phrase in self._page.phrases_of(self._beside(node, own)) if phrase.meaning.severity]
+        graded = [phrase for phrase in self._page.phrases_of(words) if phrase.meaning.severity]
         if not graded:
             return
         node.severity = graded[-1].meaning.severity
         if len(graded) > 1:
-            parts = (*own, *(part for place in located for part in self._with_modifiers(place)))
-            for phrase in self._page.phrases_of(self._beside(node, parts)):
+            places = self._beside(node, [part for place in located for part in self._with_modifiers(place)])
+            for phrase in self._page.phrases_of(sorted({*words, *places})):
                 if phrase.meaning.side and graded[0].start < phrase.start < graded[-1].start:
                     node.first_side = Sided(phrase.meaning.side, graded[0].meaning.severity)
                     return

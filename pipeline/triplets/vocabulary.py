@@ -33,6 +33,8 @@ _STOPS = (".", "!", "\N{FULLWIDTH FULL STOP}", "\N{IDEOGRAPHIC FULL STOP}")
 _HYPHEN = re.compile(r"[-\u2010-\u2013](?<=[A-Za-z].)(?=[A-Za-z0-9])")  # the set first: searching is then quick
 _SHORT = re.compile(r"\.(?<=\b(?:vs|dr).)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff]")
+_RUN = re.compile(r"\S{200,}")  # the tokenizer takes signs off such a one by one, in time that grows with the square
+_SIGN_AFTER_SIGN = re.compile(r"(?<=[\W_])[\W_]")
 _STOPS_INSIDE = (r"(?<=[A-Za-z])\.(?=[A-Za-z0-9])", r"(?<=[0-9])\.(?=[A-Za-z])")  # "effusion.No", "1.There"
 _CORRECTABLE = re.compile(r"[a-z]{6,}")
 
@@ -190,7 +192,8 @@ def _tokenizer() -> Tokenizer:
 
 
 def _plain(text: str) -> str:
-    return _HYPHEN.sub(" ", _SHORT.sub(" ", _CONTROL.sub(" ", text)))
+    plain = _HYPHEN.sub(" ", _SHORT.sub(" ", _CONTROL.sub(" ", text)))
+    return _RUN.sub(lambda run: _SIGN_AFTER_SIGN.sub(" ", run[0]), plain)
 
 
 def _phrases(lexicon: Lexicon) -> Iterator[tuple[str, dict[str, Any]]]:

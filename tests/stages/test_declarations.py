@@ -61,6 +61,12 @@ def test_scripts_and_packages_they_import_are_dependencies(name: str) -> None:
         )
 
 
+def test_the_file_of_annotations_is_a_dependency_and_by_default_there() -> None:
+    assert "${extraction.graphs}" in STAGES["triplets"]["deps"]
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert (ROOT / params["extraction"]["graphs"]).read_text() == "{}\n"
+
+
 def test_every_script_is_a_stage() -> None:
     scripts = {path.name for path in (ROOT / "stages").glob("*.py")} - {"__init__.py", "common.py", "trained.py"}
     assert scripts == {_script(stage.get("do", stage)).name for stage in STAGES.values()}

@@ -1,4 +1,9 @@
-"""The table of triplets: schema, order, workers and bad input."""
+"""The table of triplets: schema, order, workers, bad input and hostile text, from both sources."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -56,3 +61,60 @@ def test_bad_tables():
         extract(_REPORTS.with_columns(text=pl.Series(["a", None, "b"])))
     with pytest.raises(TableError, match="lists study b twice"):
         extract(pl.concat([_REPORTS, _REPORTS[:1]]))
+
+
+_HOSTILE = {
+    "empty": "",
+    "spaces": " \n\t ",
+    "control characters": "\x00Left\x07 effusion\x1f.\x0c No\ufeff edema.",
+    "masked": "___ effusion in the XXXX base.",
+    "other languages": "Kein Pleuraerguss. \N{CYRILLIC SMALL LETTER EN}\N{CYRILLIC SMALL LETTER IE}. "
+    "\N{CJK UNIFIED IDEOGRAPH-80BA}\N{CJK UNIFIED IDEOGRAPH-708E}\N{IDEOGRAPHIC FULL STOP} \N{ARABIC LETTER ALEF}",
+    "pictures": "\N{LUNGS}" * 100,
+    "one word": "x" * 50_000,
+    "one sentence": "left effusion and " * 2_800,
+    "many sentences": "No pleural effusion. " * 2_400,
+    "brackets": "(" * 50_000,
+}
+
+
+def _annotation(text: str) -> dict[str, Any]:
+    """Every "effusion" an observation."""
+    tokens = text.split()
+    found = [index for index, token in enumerate(tokens) if token.strip(".") == "effusion"]
+    entities = {str(index): {"label": "OBS-DP", "start_ix": index, "end_ix": index, "relations": []} for index in found}
+    return {"text": " ".join(tokens), "entities": entities}
+
+
+def _extracted(source: str, reports: dict[str, str], folder: Path) -> pl.DataFrame:
+    table = pl.DataFrame({"study_id": list(reports), "text": list(reports.values())})
+    path = folder / "graphs.json"
+    path.write_text(json.dumps({study: _annotation(text) for study, text in reports.items()}))
+    return extract(table, source, graphs=path)
+
+
+@pytest.mark.parametrize("source", ["spacy", "graphs"])
+def test_hostile_text_neither_stops_extraction_nor_loses_its_neighbours_rows(tmp_path: Path, source: str):
+    plain = {f"plain {number}": f"Left effusion number {number}." for number in range(len(_HOSTILE))}
+    mixed = dict(pair for pairs in zip(plain.items(), _HOSTILE.items(), strict=True) for pair in pairs)
+    triplets = _extracted(source, mixed, tmp_path)
+    assert triplets.filter(pl.col("study_id").is_in(list(plain))).equals(_extracted(source, plain, tmp_path))
+    found = {study: rows["pathology"].to_list() for (study,), rows in triplets.group_by("study_id")}
+    assert len(found["many sentences"]) == 2_400
+    assert set(found["masked"]) == {"pleural effusion"}
+    assert "pleural effusion" in found["control characters"]
+    for study, start, end in triplets.select("study_id", "start", "end").rows():
+        assert mixed[study][start:end].strip()
+
+
+@pytest.mark.parametrize("source", ["spacy", "graphs"])
+@pytest.mark.parametrize("unit", ["No pleural effusion. ", "effusion and ", "the left base "])
+def test_time_is_linear_in_the_length(tmp_path: Path, source: str, unit: str):
+    def seconds(characters: int) -> float:
+        reports = {str(number): unit * (characters // len(unit)) for number in range(50_000 // characters)}
+        _extracted(source, reports, tmp_path)
+        start = time.process_time()
+        _extracted(source, reports, tmp_path)
+        return time.process_time() - start
+
+    assert seconds(50_000) < 5 * seconds(5_000) + 0.2  # of as many characters in all

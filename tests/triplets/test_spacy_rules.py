@@ -47,6 +47,13 @@ def test_other_languages_do_not_stop_it(rules: SpacyRules):
         ": ",
         "FINDINGS: ",
         "NO EDEMA\n\n",
+        "(",
+        "()",
+        ".",
+        "x.",
+        "x(",
+        "x,.",
+        "_",
     ],
 )
 def test_fifty_thousand_characters(rules: SpacyRules, unit: str):

@@ -1,0 +1,60 @@
+"""The triplets stage: its metrics, from either source, and what is left when it stops."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipeline.errors import DatasetError
+from pipeline.params import compose
+from pipeline.schemas import STUDIES, TRIPLETS, read_table, write_table
+from stages import triplets
+
+ROOT = Path(__file__).parents[2]
+_ENTITY = {"tokens": "effusion", "label": "OBS-U", "start_ix": 0, "end_ix": 0, "relations": []}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the tables the stage reads."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(triplets, "workers", lambda: 1)
+    studies = pl.DataFrame({
+        "study_id": ["1", "2"], "patient_id": ["1", "2"], "split": ["train", "train"],
+        "report": ["Effusion in the ___.", "No edema.\n\nEdema."], "sections": ["findings", "impression+addendum"],
+    })  # fmt: skip
+    write_table(studies, Path("data/corpus/studies.parquet"), STUDIES)
+    return tmp_path
+
+
+def _run(*overrides: str) -> dict[str, object]:
+    Path("params.yaml").write_text(compose(ROOT / "conf", overrides)[0])
+    triplets.main()
+    return json.loads(Path("reports/triplets.json").read_text())
+
+
+def test_spacy(project: Path):
+    metrics = _run()
+    assert metrics == {
+        "studies": 2,
+        "extracted": 3,
+        "sections": {
+            "reports": 2, "reports_of_findings": 1, "reports_of_impression+addendum": 1, "reports_with_addenda": 1,
+            "reports_with_masked_words": 1, "masked_words": 1, "reports_without_text": 0,
+        },
+    }  # fmt: skip
+    assert not any(Path(".checkpoints/triplets").glob("*/*"))
+
+
+def test_graphs(project: Path):
+    Path("graphs.json").write_text(json.dumps({"p1/p10/s1.txt": {"text": "effusion", "entities": {"1": _ENTITY}}}))
+    metrics = _run("extraction.source=graphs", "extraction.graphs=graphs.json")
+    assert metrics["extracted"] == metrics["annotations"] == metrics["studies_without_annotation"] == 1
+    assert read_table(Path("data/triplets.parquet"), TRIPLETS)["existence"].to_list() == ["uncertain"]
+
+
+def test_the_empty_file_is_no_source(project: Path):
+    Path("none.json").write_text("{}")
+    with pytest.raises(DatasetError, match=r"none.json has 0 annotations and none .* set extraction.graphs"):
+        _run("extraction.source=graphs", "extraction.graphs=none.json")
