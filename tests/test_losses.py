@@ -122,7 +122,7 @@ def random_output(seed, existence, h=6, d=4):
     return output, leaves, prompts, torch.rand(b, n_a, n_p, generator=g)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(existences())
 def test_pooled_labels(case):
     existence, _ = case
@@ -133,7 +133,7 @@ def test_pooled_labels(case):
             assert pooled[index] == slow_pool(moved[index].tolist())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(existences(), st.sampled_from(POLICIES))
 def test_existence_and_icl_against_loops(case, policy):
     existence, seed = case
@@ -144,7 +144,7 @@ def test_existence_and_icl_against_loops(case, policy):
     same_with_gradients(icl_loss(logits, targets.positive, targets.labelled), slow, logits)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     existences(),
     st.booleans(),
@@ -165,7 +165,7 @@ def test_proto_against_loops(case, protocl, similarity, negatives, policy):
     same_with_gradients(fast, slow_proto(v, t, existence, draws, 1 / scale, config), v, scale)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(existences(), st.booleans(), st.sampled_from(POLICIES))
 def test_total_against_loops(case, protocl, policy):
     existence, seed = case
@@ -203,7 +203,7 @@ def test_two_class_cross_entropy_is_the_bce_of_the_difference():
     torch.testing.assert_close(ours, released)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(existences(), st.sampled_from(POLICIES))
 def test_parts_with_mean_counts_add_up_to_the_whole(case, policy):
     existence, seed = case

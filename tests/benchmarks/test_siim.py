@@ -103,7 +103,7 @@ def test_rows_of_an_image_are_united(tmp_path: Path) -> None:
     assert (benchmark.counts["rows_published"], benchmark.counts["rows_without_mask"]) == (3, 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(hnp.arrays(bool, (HEIGHT, WIDTH)), min_size=1, max_size=5), st.booleans())
 def test_any_masks_come_back(drawn: list[np.ndarray], as_absolute: bool) -> None:
     code = absolute_code if as_absolute else relative_code

@@ -20,7 +20,7 @@ def split(rows):
     return np.array([label for label, _ in rows]), np.array([score for _, score in rows])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(tied_both)
 def test_auroc_counts_won_pairs_and_half_the_ties(rows):
     positives = [score for label, score in rows if label]
@@ -47,7 +47,7 @@ def test_constant_scores_know_nothing():
     assert metrics.decide(labels, [0.3] * 4, 0.3) == metrics.Decision(f1=pytest.approx(0.4), accuracy=0.25)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(tied, st.sampled_from([-1.0, 0.25, 0.5, 2.0]))
 def test_decision_agrees_with_scikit_learn(rows, threshold):
     labels, scores = split(rows)
@@ -56,7 +56,7 @@ def test_decision_agrees_with_scikit_learn(rows, threshold):
     assert decision.accuracy == pytest.approx(accuracy_score(labels, scores >= threshold))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(tied.filter(lambda rows: any(label for label, _ in rows)))
 def test_best_threshold_is_the_lowest_of_the_best_scores(rows):
     labels, scores = split(rows)

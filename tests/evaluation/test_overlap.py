@@ -58,7 +58,7 @@ levels = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=4, max_size=4)
 insides = st.lists(st.booleans(), min_size=4, max_size=4).filter(any)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(levels, insides)
 def test_tied_maxima_share_the_credit(values, inside):
     region = torch.tensor(inside).reshape(1, 2, 2)

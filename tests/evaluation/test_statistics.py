@@ -58,7 +58,7 @@ def test_metrics_of_counts_are_metrics_of_the_copied_images(chunk, monkeypatch):
         assert mean[i] == pytest.approx(copies.mean())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=10))
 def test_weighted_auroc_with_ties(rows):
     labels, scores, counts = (np.array(part) for part in zip(*rows, strict=True))
@@ -169,7 +169,7 @@ def test_paired_bootstrap_of_nothing():
         statistics.paired_bootstrap(0.0, np.array([np.nan]), np.array([0.5]))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0, 1), min_size=0, max_size=8))
 def test_holm_step_by_step(p_values):
     expected, floor = dict[int, float](), 0.0

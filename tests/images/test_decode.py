@@ -216,7 +216,7 @@ def test_an_image_of_one_grey_is_broken(tmp_path: Path) -> None:
         decode(save(tmp_path, Image.fromarray(np.full((50, 50), 7, np.uint8))), SIZE)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(["PNG", "JPEG"]), st.data())
 def test_random_damage_gives_image_errors_only(
     tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject

@@ -102,7 +102,7 @@ def test_boxes_of_images_without_size_are_left_out() -> None:
     assert boxes_to_square(boxes, pl.DataFrame({"image_id": ["b"], "width": [1], "height": [1]}), 8).is_empty()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.data(), st.integers(1, 12))
 def test_masks_are_exact_areas(data: st.DataObject, size: int) -> None:
     shapes = st.tuples(st.integers(1, 9), st.integers(1, 9))

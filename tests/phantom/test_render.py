@@ -35,7 +35,7 @@ def test_every_finding_has_a_painter() -> None:
     assert set(PAINTERS) == set(FINDINGS)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), size=st.sampled_from([64, 97, 128, 200]))
 def test_shapes_types_and_bytes(seed: int, size: int) -> None:
     case = sample_case(np.random.default_rng(seed), allowed=(*SEEN, UNSEEN))

@@ -30,7 +30,7 @@ def body(text: str) -> str:
     return " ".join(" ".join(part.split()) for part in parts[2::2])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
 def test_any_report_is_well_formed(seed: int) -> None:
     lexicon = load_lexicon()

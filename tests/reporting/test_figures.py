@@ -60,7 +60,7 @@ def test_a_figure_does_not_depend_on_the_users_settings() -> None:
 
 
 @given(st.integers(0, 6), st.integers(0, 6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_peak_lies_in_the_box_around_its_cell_only(row: int, column: int) -> None:
     heat = np.zeros((7, 7), np.float32)
     heat[row, column] = 1

@@ -47,7 +47,7 @@ def slow_existence(rows: list[Row]) -> dict[tuple[str, int, int], int]:
     return {pair: 1 if "present" in all_ else 2 if "uncertain" in all_ else 0 for pair, all_ in said.items()}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(triplets)
 def test_one_value_per_pair_as_a_loop_would_say(rows: list[Row]) -> None:
     built = build_existence(table(rows), QUERY_SETS)
@@ -55,7 +55,7 @@ def test_one_value_per_pair_as_a_loop_would_say(rows: list[Row]) -> None:
     assert [tuple(row) for row in built.rows()] == [(*pair, expected[pair]) for pair in sorted(expected)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(triplets)
 def test_coverage_counts_what_a_loop_would_count(rows: list[Row]) -> None:
     kept = [row for row in rows if row[1] in PATHOLOGIES]

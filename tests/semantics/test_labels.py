@@ -30,7 +30,7 @@ entries = st.dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(entries, st.lists(st.sampled_from([*STUDIES[:3], "silent"]), min_size=1), st.data())
 def test_gather_fills_what_a_loop_would_fill(
     entries: dict[tuple[str, int, int], int], samples: list[str], data: st.DataObject

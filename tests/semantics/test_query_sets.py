@@ -36,7 +36,7 @@ triplets = st.lists(
 ).filter(lambda rows: any(row[0] in "ab" and row[2] != "unspecified" for row in rows))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(triplets, st.integers(1, 5), st.integers(1, 5))
 def test_frequency_takes_the_most_frequent_of_the_training_split(
     rows: list[tuple[str, str, str]], pathologies: int, anatomies: int
@@ -48,7 +48,7 @@ def test_frequency_takes_the_most_frequent_of_the_training_split(
         assert query_names(sets, kind) == expected + (["other"] if kind == "anatomy" else [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(triplets, st.integers(1, 5))
 def test_counts_are_of_the_training_triplets_that_fall_to_a_query(
     rows: list[tuple[str, str, str]], anatomies: int

@@ -60,7 +60,7 @@ def test_encoding_is_repeatable_and_may_be_empty(encoder: TextEncoder) -> None:
     assert not any(weight.requires_grad for weight in encoder.model.parameters())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.integers(0, 99))
 def test_mean_pooling_ignores_padding(lengths: list[int], seed: int) -> None:
     states = torch.randn(len(lengths), 6, 3, generator=torch.Generator().manual_seed(seed))

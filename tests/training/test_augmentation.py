@@ -135,7 +135,7 @@ def slow_geometry(image, u, config):
     return map_coordinates(np.pad(image.astype(float), 2), pixels + 2, order=1, mode="constant")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from(["none", "plain"]), st.integers(0, 4))
 def test_one_resampling_equals_the_operations_in_turn(seed, flip, operations):
     config = AugmentConfig(flip, (0.3, 1.0), 4 / 3, "bilinear", operations, 7.0, rotate=9.0, shift=0.1)
@@ -185,7 +185,7 @@ def test_each_image_gets_the_operation_it_drew(name):
     torch.testing.assert_close(found[[0, 2]], plain(images)[[0, 2]], atol=1e-4, rtol=0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6))
 def test_an_image_does_not_depend_on_its_batch(seed):
     config = AugmentConfig("laterality", contrast=0.3, brightness=0.2, gamma=0.3, rotate=5.0)

@@ -9,7 +9,7 @@ from pipeline.training.validation import auroc
 torch.set_num_threads(1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 5), st.booleans())
 def test_auroc_against_sklearn(seed, n, queries, ties):
     rng = np.random.default_rng(seed)

@@ -75,7 +75,7 @@ def test_other_archives(tmp_path: Path, name: str, bert: PretrainedConfig) -> No
     assert all(sum(counts.values()) >= 5 for counts in tally(expected))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip), min_size=1, max_size=6))
 def test_any_text(package: Any, model: RadGraphModel, texts: list[str]) -> None:
     assert model.annotate(texts) == own(package, texts)

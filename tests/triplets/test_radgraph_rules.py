@@ -262,7 +262,7 @@ def _graphs(draw: st.DrawFn) -> dict[str, Any]:
     return {"text": " ".join(tokens), "entities": entities}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_graphs())
 def test_any_graph_is_read_and_every_observation_accounted_for(annotation: dict[str, Any]):
     rules, text = _RULES, annotation["text"]

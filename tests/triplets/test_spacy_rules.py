@@ -88,7 +88,7 @@ _WORDS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(_WORDS), max_size=25))
 def test_any_order_of_words_is_read(rules: SpacyRules, words: list[str]):
     report = " ".join(words)
