@@ -67,30 +67,36 @@ def extract(
                 reports, source, workers, graphs=graphs, radgraph=radgraph, engine=engine, working=kept, counts=counts
             )
     texts, counts = _texts(reports), Counter() if counts is None else counts
-    items: Iterator[Item]
-    match source:  # each source brings libraries that take seconds to import
+    reader, items = _source(source, texts, graphs, radgraph, engine, counts)
+    triplets, left_out = extract_shards(items, reader, ENGINES[engine], workers, working)
+    counts.update(left_out)
+    rmtree(working)
+    return _in_order(triplets, list(texts))
+
+
+def _source(
+    name: str, texts: dict[str, str], graphs: Path | None, radgraph: RadGraphConfig, engine: str, counts: Counter[str]
+) -> tuple[Source, Iterator[Item]]:
+    """What makes a source's readers, and what they are to read; each brings libraries that take seconds to import."""
+    match name:
         case "spacy":
             from pipeline.triplets.spacy_rules import SpacyReader
 
-            reader, items = Source(SpacyReader), starmap(Item, texts.items())
+            return Source(SpacyReader), starmap(Item, texts.items())
         case "graphs":
             if graphs is None:
                 raise ParamsError("extraction.graphs is not set: the source graphs reads MIMIC-CXR_graphs.json there.")
             from pipeline.triplets.graphs import GraphsReader, annotated_reports
 
-            reader, items = Source(GraphsReader, (graphs,)), annotated_reports(graphs, texts, counts)
+            return Source(GraphsReader, (graphs,)), annotated_reports(graphs, texts, counts)
         case "radgraph":
             from pipeline.triplets.radgraph_model import RadGraphReader
 
             if engine == "local":
                 ensure_files(radgraph)
-            reader, items = Source(RadGraphReader, (radgraph,), gpus=1.0), starmap(Item, texts.items())
+            return Source(RadGraphReader, (radgraph,), gpus=1.0), starmap(Item, texts.items())
         case _:
-            raise ParamsError(f"extraction.source is {source!r}: use one of {', '.join(SOURCES)}.")
-    triplets, left_out = extract_shards(items, reader, ENGINES[engine], workers, working)
-    counts.update(left_out)
-    rmtree(working)
-    return _in_order(triplets, list(texts))
+            raise ParamsError(f"extraction.source is {name!r}: use one of {', '.join(SOURCES)}.")
 
 
 def _texts(reports: pl.DataFrame) -> dict[str, str]:
