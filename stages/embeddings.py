@@ -11,7 +11,8 @@ from pipeline.images.shards import ImageShards
 from pipeline.networks.io import load_model
 from pipeline.schemas import IMAGES, POINTS, read_table, write_table
 from stages.common import fix_torch, run, stage_params
-from stages.trained import PRETRAINED, VECTORS, load_scorer
+from stages.scoring import load_scorer
+from stages.trained import PRETRAINED, VECTORS
 
 OUT = Path("reports/embeddings.parquet")
 

@@ -10,9 +10,8 @@ from pipeline.evaluation.results import write_results
 from pipeline.images.geometry import boxes_to_square
 from pipeline.images.shards import ImageShards
 from pipeline.schemas import BOXES, IMAGES, LABELS, read_table
-from pipeline.tracking import log_evaluation
 from stages.common import fix_torch, run, stage_params
-from stages.trained import class_prompts, load_scorer, model_hash, stored_training
+from stages.scoring import class_prompts, load_scorer
 
 EXAMPLES = 8
 
@@ -42,7 +41,6 @@ def main(name: str) -> None:
     path = Path("reports/grounding") / f"{name}.json"
     write_results(result.metrics, path)
     write_examples(result, shards, boxed, path.with_suffix(".npz"))
-    log_evaluation(model_hash(), stored_training(), "grounding", name, result.metrics, [path])
 
 
 def write_examples(result: GroundingResult, shards: ImageShards, boxed: BoxedImages, path: Path) -> None:

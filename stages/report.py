@@ -21,10 +21,10 @@ def main() -> None:
     sheet = CONTACT_SHEET if CONTACT_SHEET.is_file() else None
     files = write_report(ReportInputs(REPORTS, sheet, described), REPORTS)
     training, weights = stored_training(), model_hash()
-    for task, benchmarks in evaluated.items():  # an evaluation restored from DVC's cache has not logged itself
+    for task, benchmarks in evaluated.items():  # here, because an evaluation restored from DVC's cache does not run
         for name in benchmarks:
             path = REPORTS / task / f"{name}.json"
-            log_evaluation(weights, training, task, name, json.loads(path.read_text()))
+            log_evaluation(weights, training, task, name, json.loads(path.read_text()), [path])
     log_artifacts(weights, training, [PRETRAINED / "README.md", *files], "report")
     log_published(published_rows())
 

@@ -1,20 +1,12 @@
-"""What the stages after pre-training share: the trained model, its identity, and the prompts of a benchmark."""
+"""What the stages after pre-training share: the trained model's identity, and what determined it."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-import torch
-from safetensors.torch import load_file
-from torch import Tensor
-
-from pipeline.evaluation.scorer import MeDSLIPScorer
-from pipeline.networks.io import load_model
 from pipeline.params import Params, compose
-from pipeline.schemas import PROMPTS, read_table
 from pipeline.tracking import Training
 from stages.common import content_hash
 
@@ -22,21 +14,6 @@ PRETRAINED = Path("models/pretrained")
 TRAINING = PRETRAINED / "training.json"
 VECTORS = Path("models/prompts.safetensors")
 CODE = (Path("pipeline/networks"), Path("pipeline/losses.py"), Path("pipeline/training"))
-BENCHMARK_PROMPTS = Path("models/benchmark_prompts")
-
-
-def load_scorer() -> MeDSLIPScorer:
-    """The best model of the pre-training."""
-    model = load_model(PRETRAINED / "best").model.to("cuda" if torch.cuda.is_available() else "cpu")
-    return MeDSLIPScorer(model, load_file(VECTORS)["pathology/explanation"])
-
-
-def class_prompts(benchmark: str, style: str, labelled: Iterable[str]) -> tuple[list[str], Tensor]:
-    """The labelled findings of a benchmark, N in the order of its prompts, and their vectors [N, h]."""
-    table = read_table(BENCHMARK_PROMPTS / "prompts.parquet", PROMPTS)
-    rows = table.filter(pl.col("group") == benchmark, pl.col("style") == style, pl.col("name").is_in(list(labelled)))
-    vectors = load_file(BENCHMARK_PROMPTS / "vectors.safetensors")[f"{benchmark}/{style}"]
-    return rows["name"].to_list(), vectors[rows["index"].to_list()]
 
 
 def model_hash() -> str:

@@ -6,9 +6,8 @@ from pipeline.evaluation.results import write_results
 from pipeline.evaluation.zero_shot import evaluate_zero_shot
 from pipeline.images.shards import ImageShards
 from pipeline.schemas import IMAGES, LABELS, SCORES, read_table, write_table
-from pipeline.tracking import log_evaluation
 from stages.common import fix_torch, run, stage_params
-from stages.trained import class_prompts, load_scorer, model_hash, stored_training
+from stages.scoring import class_prompts, load_scorer
 
 
 def main(name: str) -> None:
@@ -32,7 +31,6 @@ def main(name: str) -> None:
     path = Path("reports/zero_shot") / f"{name}.json"
     write_results(result.metrics, path)
     write_table(result.scores, path.with_suffix(".parquet"), SCORES)
-    log_evaluation(model_hash(), stored_training(), "zero_shot", name, result.metrics, [path])
 
 
 if __name__ == "__main__":

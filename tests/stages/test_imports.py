@@ -13,3 +13,10 @@ def test_a_stage_that_moves_tables_imports_nothing_heavy(stage: str) -> None:
     code = f"import sys, stages.{stage}; print(*(name for name in {HEAVY} if name in sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.split() == []
+
+
+@pytest.mark.parametrize("stage", ["zero_shot", "grounding", "embeddings", "report"])
+def test_an_evaluation_needs_no_transformers_and_no_mlflow(stage: str) -> None:
+    code = f"import sys, stages.{stage}; print(*(name for name in ('transformers', 'mlflow') if name in sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.split() == []
