@@ -31,7 +31,7 @@ types: install
 	mypy
 
 tests: install
-	pytest
+	pytest --numprocesses auto --dist loadfile
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

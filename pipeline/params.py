@@ -166,6 +166,7 @@ class Train(Section):
     lr: Annotated[float, Field(gt=0.0, lt=1.0)]
     min_lr: Annotated[float, Field(gt=0.0, lt=1.0)]
     warmup_epochs: Weight
+    beta2: Annotated[float, Field(ge=0.0, lt=1.0)]
     weight_decay: Weight
     clip: Weight
     precision: Literal["32-true", "bf16-mixed"]
