@@ -37,7 +37,7 @@ class EncoderConfig:
         hidden: width of a vector, h.
         layers: of the transformer, with `heads` attention heads each.
         vocabulary: largest number of tokens.
-        steps: of the optimizer, each on `batch` sentences and an eighth as many pairs of descriptions.
+        steps: of the optimizer, each on `batch` sentences and a quarter as many pairs of descriptions.
         lr: peak learning rate.
         contrast: weight of the contrastive loss.
     """
@@ -177,7 +177,7 @@ def _fit(
     model.train()
     for tokens in _batches(sentences, config, generator):
         loss, accuracy = _masked_language_loss(model, tokens, generator)
-        total = loss + config.contrast * _contrastive_loss(model, described, config.batch // 8, generator)
+        total = loss + config.contrast * _contrastive_loss(model, described, config.batch // 4, generator)
         optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
