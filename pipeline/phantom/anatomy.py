@@ -175,11 +175,13 @@ def _heart_depth(board: Board, marks: Landmarks) -> Field:
     x, y = marks.heart_centre
     outline = marks.heart - (x, y)
     angles = np.arctan2(outline[:, 1], outline[:, 0])
-    order = np.argsort(angles, kind="stable")
-    dx, dy = board.x - np.float32(x), board.y - np.float32(y)
-    radius = np.interp(np.arctan2(dy, dx).ravel(), angles[order], np.hypot(*outline[order].T), period=2 * np.pi)
+    radii = np.hypot(*outline.T)
+    window = board.window(x, y, radii.max(), radii.max())
+    dx, dy = board.x[window] - np.float32(x), board.y[window] - np.float32(y)
+    radius = np.interp(np.arctan2(dy, dx).ravel(), angles, radii, period=2 * np.pi)
     reach = (dx * dx + dy * dy) / radius.astype(np.float32).reshape(dx.shape) ** 2
-    depth: Field = np.sqrt(np.maximum(1 - reach, 0))
+    depth = np.zeros_like(board.x)
+    depth[window] = np.sqrt(np.maximum(1 - reach, 0))
     return depth
 
 

@@ -16,6 +16,8 @@ from scipy import ndimage
 Field = NDArray[np.floating[Any]]  # [S, S], float32
 Points = NDArray[np.float64]  # [K, 2], x and y in body coordinates
 Line = tuple[Points, float, float]  # points, width in body coordinates, level 0..1
+Window = tuple[slice, slice]  # rows and columns
+EVERYWHERE: Window = (slice(None), slice(None))
 
 _FINE = 512  # pixels across of the supersampled canvas, at least
 
@@ -37,16 +39,17 @@ class Board:
         self._turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         self._centre = np.array([shift[0], 0.5 + shift[1]])
         back = np.linalg.inv(self._turn).astype(np.float32)
-        u, v = _grid(size)
-        u, v = u - np.float32(self._centre[0]), v - np.float32(self._centre[1])
+        steps = ((np.arange(size) + 0.5) / size).astype(np.float32)
+        u, v = steps - np.float32(0.5) - np.float32(self._centre[0]), (steps - np.float32(self._centre[1]))[:, None]
         self.x: Field = back[0, 0] * u + back[0, 1] * v
         self.y: Field = back[1, 0] * u + back[1, 1] * v + np.float32(0.5)
 
     def fill(self, *outlines: Points) -> Field:
         """Coverage 0..1 of polygons."""
         canvas = self._canvas()
+        draw = ImageDraw.Draw(canvas)
         for outline in outlines:
-            ImageDraw.Draw(canvas).polygon(self._pixels(outline), fill=255)
+            draw.polygon(self._pixels(outline), fill=255)
         return self._read(canvas)
 
     def stroke(self, lines: Iterable[Line]) -> Field:
@@ -78,29 +81,42 @@ class Board:
         along = ((np.arange(count) + 0.5) / count)[:, None]
         points = (seen[:, :-1, None] + along * steps[:, :, None]).reshape(-1, 2)
         weight = np.repeat((length * mass[:, None]).ravel() / count, count)
-        low = np.floor(points).astype(np.int64)
-        part = points - low
-        total = np.zeros(self.size * self.size)
-        for i, j in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            column, row = low[:, 0] + i, low[:, 1] + j
-            share = np.abs(1 - i - part[:, 0]) * np.abs(1 - j - part[:, 1]) * weight
-            seen_here = (column >= 0) & (column < self.size) & (row >= 0) & (row < self.size)
-            cell = (row * self.size + column)[seen_here]
-            total += np.bincount(cell, share[seen_here], self.size * self.size)
-        return total.astype(np.float32).reshape(self.size, self.size)
+        low = np.floor(points)
+        x, y = (points - low).T
+        wide = self.size + 4  # two pixels of border take what lies outside
+        column, row = np.clip(low.astype(np.int64), -2, self.size).T + 2
+        cell = row * wide + column
+        total = np.zeros(wide * wide)
+        for share, corner in (((1 - x) * (1 - y), 0), (x * (1 - y), 1), ((1 - x) * y, wide), (x * y, wide + 1)):
+            total += np.bincount(cell + corner, share * weight, wide * wide)
+        return total.reshape(wide, wide)[2:-2, 2:-2].astype(np.float32)
 
-    def disc(self, x: float, y: float, rx: float, ry: float | None = None) -> Field:
-        """Squared distance from (x, y) in radii: below 1 inside the ellipse."""
-        return ((self.x - np.float32(x)) / np.float32(rx)) ** 2 + ((self.y - np.float32(y)) / np.float32(ry or rx)) ** 2
+    def disc(self, x: float, y: float, rx: float, ry: float | None = None, window: Window = EVERYWHERE) -> Field:
+        """Squared distance from (x, y) in radii, of the window's pixels: below 1 inside the ellipse."""
+        dx, dy = self.x[window] - np.float32(x), self.y[window] - np.float32(y)
+        return (dx / np.float32(rx)) ** 2 + (dy / np.float32(ry or rx)) ** 2
+
+    def window(self, x: float, y: float, rx: float, ry: float) -> Window:
+        """Rows and columns that hold every pixel less than rx and ry away from (x, y)."""
+        centre, reach = self._seen(np.array((x, y))) * self.size, np.abs(self._turn) @ (rx, ry) * self.size
+        low, high = np.clip((centre - reach - 1, centre + reach + 1), 0, self.size).astype(int).tolist()
+        return slice(low[1], high[1]), slice(low[0], high[0])
 
     def ball(self, x: float, y: float, rx: float, ry: float | None = None) -> Field:
         """Path length through an ellipsoid, 1 at its centre."""
-        return np.sqrt(np.maximum(1 - self.disc(x, y, rx, ry), 0))
+        ball = np.zeros_like(self.x)
+        window = self.window(x, y, rx, ry or rx)
+        ball[window] = np.sqrt(np.maximum(1 - self.disc(x, y, rx, ry, window), 0))
+        return ball
 
     def cloud(self, x: float, y: float, rx: float, ry: float, ragged: float, rng: np.random.Generator) -> Field:
         """A blob of irregular outline, 0..1, soft at its edge."""
         rough = self.texture(rng, max(rx, ry) * 0.55)
-        return smooth(1.25 - np.sqrt(self.disc(x, y, rx, ry)) + ragged * rough, 0.0, 0.6)
+        reach = 1.25 + ragged * max(float(rough.max()), 0.0) + 1e-3  # radii at which nothing can be left
+        window = self.window(x, y, rx * reach, ry * reach)
+        cloud = np.zeros_like(rough)
+        cloud[window] = smooth(1.25 - np.sqrt(self.disc(x, y, rx, ry, window)) + ragged * rough[window], 0.0, 0.6)
+        return cloud
 
     def texture(self, rng: np.random.Generator, scale: float) -> Field:
         """Smooth noise of unit variance (about) whose grain is `scale` in body coordinates."""
@@ -116,25 +132,24 @@ class Board:
         return Image.new("L", (self.size * self._fine,) * 2)
 
     def _read(self, canvas: Image.Image) -> Field:
-        return np.asarray(canvas.reduce(self._fine), np.float32) / np.float32(255)
+        """Coverage of every pixel, from its finer ones; only the drawn part of the canvas is reduced."""
+        field = np.zeros_like(self.x)
+        if drawn := canvas.getbbox():
+            left, top = drawn[0] // self._fine, drawn[1] // self._fine
+            right, bottom = -(-drawn[2] // self._fine), -(-drawn[3] // self._fine)
+            box = (left * self._fine, top * self._fine, right * self._fine, bottom * self._fine)
+            part = np.asarray(canvas.reduce(self._fine, box), np.float32)
+            np.divide(part, np.float32(255), out=field[top:bottom, left:right])
+        return field
 
-    def _pixels(self, points: Points) -> list[tuple[float, float]]:
-        pixels: list[tuple[float, float]] = list(
-            map(tuple, (self._seen(points) * self.size * self._fine - 0.5).tolist())
-        )
+    def _pixels(self, points: Points) -> list[float]:
+        pixels: list[float] = (self._seen(points) * self.size * self._fine - 0.5).ravel().tolist()
         return pixels
 
     def _seen(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Body coordinates [..., 2] to fractions of the image."""
         seen: NDArray[np.float64] = (np.asarray(points) - (0, 0.5)) @ self._turn.T + self._centre + (0.5, 0)
         return seen
-
-
-@lru_cache(maxsize=8)
-def _grid(size: int) -> tuple[Field, Field]:
-    steps = ((np.arange(size) + 0.5) / size).astype(np.float32)
-    u, v = np.meshgrid(steps - np.float32(0.5), steps)
-    return u, v
 
 
 def smooth(field: Field, low: float, high: float) -> Field:
@@ -154,13 +169,23 @@ def resize(field: Field, size: int) -> Field:
 
 
 def blur(field: Field, sigma: float) -> Field:
-    """Gaussian blur; sigma as a fraction of the image. A wide one works on a reduced image."""
+    """Gaussian blur; sigma as a fraction of the image. A narrow one works where something is, a wide one reduced."""
     size = field.shape[0]
     step = max(1, int(sigma * size / 2.5))
     if step == 1:
-        return np.asarray(ndimage.gaussian_filter(field, sigma * size, truncate=3, mode="nearest"), np.float32)
+        window = _drawn(field, margin=int(3 * sigma * size + 0.5))
+        blurred = np.zeros_like(field, np.float32)
+        blurred[window] = ndimage.gaussian_filter(field[window], sigma * size, truncate=3, mode="nearest")
+        return blurred
     small = np.asarray(Image.fromarray(field).reduce(step), np.float32)
     return resize(ndimage.gaussian_filter(small, sigma * size / step, truncate=3, mode="nearest"), size)
+
+
+def _drawn(field: Field, margin: int) -> Window:
+    """Rows and columns of all that is not 0, and a margin of pixels."""
+    ends = [np.flatnonzero(field.any(axis))[[0, -1]] for axis in (1, 0)] if field.any() else [(0, 0), (0, 0)]
+    rows, columns = (slice(max(0, int(first) - margin), int(last) + margin + 1) for first, last in ends)
+    return rows, columns
 
 
 def inner_distance(mask: Field) -> Field:
