@@ -163,6 +163,11 @@ def smooth(field: Field, low: float, high: float) -> Field:
     return square
 
 
+def fraction(field: Field) -> Field:
+    """What is above the next lower whole number: the same as `field % 1`, and many times as fast."""
+    return field - np.floor(field)
+
+
 def resize(field: Field, size: int) -> Field:
     """Bicubic interpolation to size x size."""
     return np.asarray(Image.fromarray(field).resize((size, size), Image.Resampling.BICUBIC), np.float32)
@@ -202,7 +207,7 @@ def curve(knots: Iterable[Sequence[float] | Points], steps: int = 8, closed: boo
     """Catmull-Rom curve through the knots; repeat a knot for a corner."""
     p = np.array([(knot[0], knot[1]) for knot in knots], dtype=np.float64)
     p = np.concatenate([p[-1:], p, p[:2]] if closed else [p[:1], p, p[-1:]])
-    spans = np.stack([p[i : len(p) - 3 + i] for i in range(4)], 1)  # [segments, 4, 2]
+    spans = p[np.arange(len(p) - 3)[:, None] + np.arange(4)]  # [segments, 4, 2]
     return np.concatenate([(_basis(steps) @ spans).reshape(-1, 2), p[-2:-1]])
 
 
