@@ -358,8 +358,8 @@ def _vessel_tree(hilum: Points, sign: float, upward: float, rng: np.random.Gener
         steps = np.stack([sign * np.cos(turns), np.sin(turns)], 2) * (reach / 3)[:, None, None]
         path = np.concatenate([start[:, None], start[:, None] + np.cumsum(steps, 1)], 1)
         levels.append((path, width))
-        fork = rng.uniform(0.15, 0.55, len(angle)) * rng.choice((-1, 1), len(angle))
+        fork = rng.uniform(0.15, 0.55, len(angle)) * (2 * rng.integers(2, size=len(angle)) - 1)
         angle = np.concatenate([turns[:, -1] + fork, turns[:, -1] - 0.6 * fork])
-        start, width = np.tile(path[:, -1], (2, 1)), np.concatenate([0.66 * width, 0.8 * width])
-        reach = np.tile(reach, 2) * rng.uniform(0.7, 0.95, len(angle))
+        start, width = np.concatenate([path[:, -1]] * 2), np.concatenate([0.66 * width, 0.8 * width])
+        reach = np.concatenate([reach] * 2) * rng.uniform(0.7, 0.95, len(angle))
     return np.concatenate([path for path, _ in levels]), np.concatenate([width for _, width in levels])

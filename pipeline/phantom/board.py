@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from pipeline.phantom.resample import resize
+
 Field = NDArray[np.floating[Any]]  # [S, S], float32
 Points = NDArray[np.float64]  # [K, 2], x and y in body coordinates
 Line = tuple[Points, float, float]  # points, width in body coordinates, level 0..1
@@ -20,6 +22,8 @@ Window = tuple[slice, slice]  # rows and columns
 EVERYWHERE: Window = (slice(None), slice(None))
 
 _FINE = 512  # pixels across of the supersampled canvas, at least
+_PIVOT = np.array((0, 0.5))  # body coordinates of what the view turns about
+_CORNER = np.array((0.5, 0))  # from the middle of the image's upper edge to its corner
 
 
 class Board:
@@ -83,13 +87,16 @@ class Board:
         weight = np.repeat((length * mass[:, None]).ravel() / count, count)
         low = np.floor(points)
         x, y = (points - low).T
-        wide = self.size + 4  # two pixels of border take what lies outside
-        column, row = np.clip(low.astype(np.int64), -2, self.size).T + 2
-        cell = row * wide + column
-        total = np.zeros(wide * wide)
+        column, row = np.clip(low, -2, self.size).astype(np.int64).T + 2  # two pixels of border take what lies outside
+        left, top, right, bottom = column.min(), row.min(), column.max() + 2, row.max() + 2
+        wide, cells = right - left, (right - left) * (bottom - top)
+        cell = (row - top) * wide + column - left
+        total = np.zeros(cells)
         for share, corner in (((1 - x) * (1 - y), 0), (x * (1 - y), 1), ((1 - x) * y, wide), (x * y, wide + 1)):
-            total += np.bincount(cell + corner, share * weight, wide * wide)
-        return total.reshape(wide, wide)[2:-2, 2:-2].astype(np.float32)
+            total += np.bincount(cell + corner, share * weight, cells)
+        bordered = np.zeros((self.size + 4, self.size + 4), np.float32)
+        bordered[top:bottom, left:right] = total.reshape(-1, wide)
+        return bordered[2:-2, 2:-2]
 
     def disc(self, x: float, y: float, rx: float, ry: float | None = None, window: Window = EVERYWHERE) -> Field:
         """Squared distance from (x, y) in radii, of the window's pixels: below 1 inside the ellipse."""
@@ -98,9 +105,10 @@ class Board:
 
     def window(self, x: float, y: float, rx: float, ry: float) -> Window:
         """Rows and columns that hold every pixel less than rx and ry away from (x, y)."""
-        centre, reach = self._seen(np.array((x, y))) * self.size, np.abs(self._turn) @ (rx, ry) * self.size
-        low, high = np.clip((centre - reach - 1, centre + reach + 1), 0, self.size).astype(int).tolist()
-        return slice(low[1], high[1]), slice(low[0], high[0])
+        centre, reach = self._seen(np.array((x, y))), np.abs(self._turn) @ (rx, ry)
+        low, high = ((centre + way * reach) * self.size + way for way in (-1, 1))
+        rows, columns = (slice(max(0, int(low[i])), max(0, int(high[i]))) for i in (1, 0))
+        return rows, columns
 
     def ball(self, x: float, y: float, rx: float, ry: float | None = None) -> Field:
         """Path length through an ellipsoid, 1 at its centre."""
@@ -148,7 +156,7 @@ class Board:
 
     def _seen(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Body coordinates [..., 2] to fractions of the image."""
-        seen: NDArray[np.float64] = (np.asarray(points) - (0, 0.5)) @ self._turn.T + self._centre + (0.5, 0)
+        seen: NDArray[np.float64] = (np.asarray(points) - _PIVOT) @ self._turn.T + self._centre + _CORNER
         return seen
 
 
@@ -168,11 +176,6 @@ def fraction(field: Field) -> Field:
     return field - np.floor(field)
 
 
-def resize(field: Field, size: int) -> Field:
-    """Bicubic interpolation to size x size."""
-    return np.asarray(Image.fromarray(field).resize((size, size), Image.Resampling.BICUBIC), np.float32)
-
-
 def blur(field: Field, sigma: float) -> Field:
     """Gaussian blur; sigma as a fraction of the image. A narrow one works where something is, a wide one reduced."""
     size = field.shape[0]
@@ -188,9 +191,8 @@ def blur(field: Field, sigma: float) -> Field:
 
 def _drawn(field: Field, margin: int) -> Window:
     """Rows and columns of all that is not 0, and a margin of pixels."""
-    ends = [np.flatnonzero(field.any(axis))[[0, -1]] for axis in (1, 0)] if field.any() else [(0, 0), (0, 0)]
-    rows, columns = (slice(max(0, int(first) - margin), int(last) + margin + 1) for first, last in ends)
-    return rows, columns
+    rows, columns = (np.flatnonzero(field.any(axis)).tolist() or [0] for axis in (1, 0))
+    return tuple(slice(max(0, line[0] - margin), line[-1] + margin + 1) for line in (rows, columns))
 
 
 def inner_distance(mask: Field) -> Field:
@@ -199,8 +201,10 @@ def inner_distance(mask: Field) -> Field:
     step = max(1, size // 96)
     small = np.asarray(Image.fromarray(mask).reduce(step), np.float32) > 0.5
     padded = np.pad(small, 1, mode="edge")
-    near = ndimage.distance_transform_edt(padded)[1:-1, 1:-1].astype(np.float32)
-    return np.asarray(np.maximum(resize(near * np.float32(step / size), size), 0), np.float32)
+    inside = _drawn(padded, margin=1)
+    near = np.zeros(padded.shape, np.float32)
+    near[inside] = ndimage.distance_transform_edt(padded[inside])
+    return np.maximum(resize(near[1:-1, 1:-1] * np.float32(step / size), size), 0)
 
 
 def curve(knots: Iterable[Sequence[float] | Points], steps: int = 8, closed: bool = False) -> Points:
