@@ -78,16 +78,16 @@ class Board:
 
     def _splat(self, paths: NDArray[np.float64], mass: NDArray[np.float64]) -> Field:
         """Spread a mass per pixel of length along paths, bilinearly between pixels."""
-        seen = self._seen(paths) * self.size - 0.5  # [N, K, 2]
-        steps = np.diff(seen, axis=1)
-        length = np.hypot(steps[..., 0], steps[..., 1])
+        seen = np.moveaxis(self._seen(paths) * self.size - 0.5, 2, 0).copy()  # [2, N, K]
+        steps = np.diff(seen)
+        length = np.hypot(*steps)
         count = max(2, int(np.ceil(length.max() / 0.7)))
-        along = ((np.arange(count) + 0.5) / count)[:, None]
-        points = (seen[:, :-1, None] + along * steps[:, :, None]).reshape(-1, 2)
+        along = (np.arange(count) + 0.5) / count
+        points = (seen[:, :, :-1, None] + along * steps[..., None]).reshape(2, -1)
         weight = np.repeat((length * mass[:, None]).ravel() / count, count)
         low = np.floor(points)
-        x, y = (points - low).T
-        column, row = np.clip(low, -2, self.size).astype(np.int64).T + 2  # two pixels of border take what lies outside
+        x, y = points - low
+        column, row = np.clip(low, -2, self.size).astype(np.int64) + 2  # two pixels of border take what lies outside
         left, top, right, bottom = column.min(), row.min(), column.max() + 2, row.max() + 2
         wide, cells = right - left, (right - left) * (bottom - top)
         cell = (row - top) * wide + column - left
