@@ -189,10 +189,11 @@ def blur(field: Field, sigma: float) -> Field:
     return resize(ndimage.gaussian_filter(small, sigma * size / step, truncate=3, mode="nearest"), size)
 
 
-def _drawn(field: Field, margin: int) -> Window:
+def _drawn(field: Field | NDArray[np.bool_], margin: int) -> Window:
     """Rows and columns of all that is not 0, and a margin of pixels."""
-    rows, columns = (np.flatnonzero(field.any(axis)).tolist() or [0] for axis in (1, 0))
-    return tuple(slice(max(0, line[0] - margin), line[-1] + margin + 1) for line in (rows, columns))
+    lines = [np.flatnonzero(field.any(axis)).tolist() or [0] for axis in (1, 0)]
+    rows, columns = (slice(max(0, line[0] - margin), line[-1] + margin + 1) for line in lines)
+    return rows, columns
 
 
 def inner_distance(mask: Field) -> Field:
