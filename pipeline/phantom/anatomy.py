@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.phantom.board import Board, Field, Line, Points, blur, curve, inner_distance, smooth
+from pipeline.phantom.board import Board, Field, Line, Points, blur, curve, fraction, inner_distance, smooth
 from pipeline.phantom.landmarks import SIGN, Landmarks, place_landmarks, strength
 from pipeline.phantom.scene import Case, Finding
 
@@ -81,7 +81,7 @@ def draw_chest(case: Case, size: int) -> Chest:
 def _wall(board: Board, marks: Landmarks) -> Field:
     """Half the breadth of the thorax at every pixel, [S, S]."""
     heights = np.linspace(-0.3, 1.3, 64)
-    widths = np.array([marks.wall(y) for y in heights], np.float32)
+    widths = marks.walls(heights).astype(np.float32)
     return np.interp(board.y.ravel(), heights, widths).astype(np.float32).reshape(board.y.shape)
 
 
@@ -175,11 +175,13 @@ def _heart_depth(board: Board, marks: Landmarks) -> Field:
     x, y = marks.heart_centre
     outline = marks.heart - (x, y)
     angles = np.arctan2(outline[:, 1], outline[:, 0])
-    order = np.argsort(angles, kind="stable")
-    dx, dy = board.x - np.float32(x), board.y - np.float32(y)
-    radius = np.interp(np.arctan2(dy, dx).ravel(), angles[order], np.hypot(*outline[order].T), period=2 * np.pi)
+    radii = np.hypot(*outline.T)
+    window = board.window(x, y, radii.max(), radii.max())
+    dx, dy = board.x[window] - np.float32(x), board.y[window] - np.float32(y)
+    radius = np.interp(np.arctan2(dy, dx).ravel(), angles, radii, period=2 * np.pi)
     reach = (dx * dx + dy * dy) / radius.astype(np.float32).reshape(dx.shape) ** 2
-    depth: Field = np.sqrt(np.maximum(1 - reach, 0))
+    depth = np.zeros_like(board.x)
+    depth[window] = np.sqrt(np.maximum(1 - reach, 0))
     return depth
 
 
@@ -196,14 +198,16 @@ def _skeleton(chest: Chest) -> Field:
 
 def _spine(chest: Chest) -> Field:
     """Vertebral bodies with their pedicles and disc spaces, seen faintly through the mediastinum."""
-    board = chest.board
-    side = np.abs(board.x - spine_line(chest)) / np.float32(0.036)
-    phase = (board.y / np.float32(0.056)) % 1
+    window = chest.board.window(0.0, 0.5, 0.04 + abs(chest.marks.bend), 1.0)
+    side = np.abs(chest.board.x[window] - spine_line(chest)[window]) / np.float32(0.036)
+    phase = fraction(chest.board.y[window] / np.float32(0.056))
     disc = smooth(np.abs(phase - np.float32(0.5)), 0.36, 0.46)
     body = smooth(side, 1.08, 0.92) * (0.34 - 0.10 * disc)
     pedicle = smooth(((side - 0.62) / 0.16) ** 2 + ((phase - 0.35) / 0.16) ** 2, 1.2, 0.4)
     process = smooth((side / 0.13) ** 2 + ((phase - 0.7) / 0.22) ** 2, 1.2, 0.4)
-    return (body + np.float32(0.07) * (pedicle + process)) * (1 - np.float32(0.45) * chest.belly)
+    spine = np.zeros_like(chest.belly)
+    spine[window] = (body + np.float32(0.07) * (pedicle + process)) * (1 - np.float32(0.45) * chest.belly[window])
+    return spine
 
 
 def rib_heights(chest: Chest, front: bool) -> tuple[Field, float, float]:
@@ -234,7 +238,7 @@ def _ribs(chest: Chest) -> Field:
 
 def _arc(height: Field, half: float) -> Field:
     """Profile across ribs: a plateau with brighter cortical edges."""
-    off: Field = np.abs((height % 1) - np.float32(0.5))
+    off: Field = np.abs(fraction(height) - np.float32(0.5))
     rim: Field = np.maximum(1 - np.abs(off - np.float32(half * 0.82)) / np.float32(0.07), 0)
     ribs = (height > 0) & (height < _RIBS)
     return (smooth(off, half + 0.045, half - 0.045) * np.float32(0.8) + np.float32(0.45) * rim) * ribs
@@ -354,8 +358,8 @@ def _vessel_tree(hilum: Points, sign: float, upward: float, rng: np.random.Gener
         steps = np.stack([sign * np.cos(turns), np.sin(turns)], 2) * (reach / 3)[:, None, None]
         path = np.concatenate([start[:, None], start[:, None] + np.cumsum(steps, 1)], 1)
         levels.append((path, width))
-        fork = rng.uniform(0.15, 0.55, len(angle)) * rng.choice((-1, 1), len(angle))
+        fork = rng.uniform(0.15, 0.55, len(angle)) * (2 * rng.integers(2, size=len(angle)) - 1)
         angle = np.concatenate([turns[:, -1] + fork, turns[:, -1] - 0.6 * fork])
-        start, width = np.tile(path[:, -1], (2, 1)), np.concatenate([0.66 * width, 0.8 * width])
-        reach = np.tile(reach, 2) * rng.uniform(0.7, 0.95, len(angle))
+        start, width = np.concatenate([path[:, -1]] * 2), np.concatenate([0.66 * width, 0.8 * width])
+        reach = np.concatenate([reach] * 2) * rng.uniform(0.7, 0.95, len(angle))
     return np.concatenate([path for path, _ in levels]), np.concatenate([width for _, width in levels])

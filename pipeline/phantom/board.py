@@ -13,11 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from pipeline.phantom.resample import resize
+
 Field = NDArray[np.floating[Any]]  # [S, S], float32
 Points = NDArray[np.float64]  # [K, 2], x and y in body coordinates
 Line = tuple[Points, float, float]  # points, width in body coordinates, level 0..1
+Window = tuple[slice, slice]  # rows and columns
+EVERYWHERE: Window = (slice(None), slice(None))
 
 _FINE = 512  # pixels across of the supersampled canvas, at least
+_PIVOT = np.array((0, 0.5))  # body coordinates of what the view turns about
+_CORNER = np.array((0.5, 0))  # from the middle of the image's upper edge to its corner
 
 
 class Board:
@@ -37,16 +43,17 @@ class Board:
         self._turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         self._centre = np.array([shift[0], 0.5 + shift[1]])
         back = np.linalg.inv(self._turn).astype(np.float32)
-        u, v = _grid(size)
-        u, v = u - np.float32(self._centre[0]), v - np.float32(self._centre[1])
+        steps = ((np.arange(size) + 0.5) / size).astype(np.float32)
+        u, v = steps - np.float32(0.5) - np.float32(self._centre[0]), (steps - np.float32(self._centre[1]))[:, None]
         self.x: Field = back[0, 0] * u + back[0, 1] * v
         self.y: Field = back[1, 0] * u + back[1, 1] * v + np.float32(0.5)
 
     def fill(self, *outlines: Points) -> Field:
         """Coverage 0..1 of polygons."""
         canvas = self._canvas()
+        draw = ImageDraw.Draw(canvas)
         for outline in outlines:
-            ImageDraw.Draw(canvas).polygon(self._pixels(outline), fill=255)
+            draw.polygon(self._pixels(outline), fill=255)
         return self._read(canvas)
 
     def stroke(self, lines: Iterable[Line]) -> Field:
@@ -71,36 +78,53 @@ class Board:
 
     def _splat(self, paths: NDArray[np.float64], mass: NDArray[np.float64]) -> Field:
         """Spread a mass per pixel of length along paths, bilinearly between pixels."""
-        seen = self._seen(paths) * self.size - 0.5  # [N, K, 2]
-        steps = np.diff(seen, axis=1)
-        length = np.hypot(steps[..., 0], steps[..., 1])
+        seen = np.moveaxis(self._seen(paths) * self.size - 0.5, 2, 0).copy()  # [2, N, K]
+        steps = np.diff(seen)
+        length = np.hypot(*steps)
         count = max(2, int(np.ceil(length.max() / 0.7)))
-        along = ((np.arange(count) + 0.5) / count)[:, None]
-        points = (seen[:, :-1, None] + along * steps[:, :, None]).reshape(-1, 2)
+        along = (np.arange(count) + 0.5) / count
+        points = (seen[:, :, :-1, None] + along * steps[..., None]).reshape(2, -1)
         weight = np.repeat((length * mass[:, None]).ravel() / count, count)
-        low = np.floor(points).astype(np.int64)
-        part = points - low
-        total = np.zeros(self.size * self.size)
-        for i, j in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            column, row = low[:, 0] + i, low[:, 1] + j
-            share = np.abs(1 - i - part[:, 0]) * np.abs(1 - j - part[:, 1]) * weight
-            seen_here = (column >= 0) & (column < self.size) & (row >= 0) & (row < self.size)
-            cell = (row * self.size + column)[seen_here]
-            total += np.bincount(cell, share[seen_here], self.size * self.size)
-        return total.astype(np.float32).reshape(self.size, self.size)
+        low = np.floor(points)
+        x, y = points - low
+        column, row = np.clip(low, -2, self.size).astype(np.int64) + 2  # two pixels of border take what lies outside
+        left, top, right, bottom = column.min(), row.min(), column.max() + 2, row.max() + 2
+        wide, cells = right - left, (right - left) * (bottom - top)
+        cell = (row - top) * wide + column - left
+        total = np.zeros(cells)
+        for share, corner in (((1 - x) * (1 - y), 0), (x * (1 - y), 1), ((1 - x) * y, wide), (x * y, wide + 1)):
+            total += np.bincount(cell + corner, share * weight, cells)
+        bordered = np.zeros((self.size + 4, self.size + 4), np.float32)
+        bordered[top:bottom, left:right] = total.reshape(-1, wide)
+        return bordered[2:-2, 2:-2]
 
-    def disc(self, x: float, y: float, rx: float, ry: float | None = None) -> Field:
-        """Squared distance from (x, y) in radii: below 1 inside the ellipse."""
-        return ((self.x - np.float32(x)) / np.float32(rx)) ** 2 + ((self.y - np.float32(y)) / np.float32(ry or rx)) ** 2
+    def disc(self, x: float, y: float, rx: float, ry: float | None = None, window: Window = EVERYWHERE) -> Field:
+        """Squared distance from (x, y) in radii, of the window's pixels: below 1 inside the ellipse."""
+        dx, dy = self.x[window] - np.float32(x), self.y[window] - np.float32(y)
+        return (dx / np.float32(rx)) ** 2 + (dy / np.float32(ry or rx)) ** 2
+
+    def window(self, x: float, y: float, rx: float, ry: float) -> Window:
+        """Rows and columns that hold every pixel less than rx and ry away from (x, y)."""
+        centre, reach = self._seen(np.array((x, y))), np.abs(self._turn) @ (rx, ry)
+        low, high = ((centre + way * reach) * self.size + way for way in (-1, 1))
+        rows, columns = (slice(max(0, int(low[i])), max(0, int(high[i]))) for i in (1, 0))
+        return rows, columns
 
     def ball(self, x: float, y: float, rx: float, ry: float | None = None) -> Field:
         """Path length through an ellipsoid, 1 at its centre."""
-        return np.sqrt(np.maximum(1 - self.disc(x, y, rx, ry), 0))
+        ball = np.zeros_like(self.x)
+        window = self.window(x, y, rx, ry or rx)
+        ball[window] = np.sqrt(np.maximum(1 - self.disc(x, y, rx, ry, window), 0))
+        return ball
 
     def cloud(self, x: float, y: float, rx: float, ry: float, ragged: float, rng: np.random.Generator) -> Field:
         """A blob of irregular outline, 0..1, soft at its edge."""
         rough = self.texture(rng, max(rx, ry) * 0.55)
-        return smooth(1.25 - np.sqrt(self.disc(x, y, rx, ry)) + ragged * rough, 0.0, 0.6)
+        reach = 1.25 + ragged * max(float(rough.max()), 0.0) + 1e-3  # radii at which nothing can be left
+        window = self.window(x, y, rx * reach, ry * reach)
+        cloud = np.zeros_like(rough)
+        cloud[window] = smooth(1.25 - np.sqrt(self.disc(x, y, rx, ry, window)) + ragged * rough[window], 0.0, 0.6)
+        return cloud
 
     def texture(self, rng: np.random.Generator, scale: float) -> Field:
         """Smooth noise of unit variance (about) whose grain is `scale` in body coordinates."""
@@ -116,25 +140,24 @@ class Board:
         return Image.new("L", (self.size * self._fine,) * 2)
 
     def _read(self, canvas: Image.Image) -> Field:
-        return np.asarray(canvas.reduce(self._fine), np.float32) / np.float32(255)
+        """Coverage of every pixel, from its finer ones; only the drawn part of the canvas is reduced."""
+        field = np.zeros_like(self.x)
+        if drawn := canvas.getbbox():
+            left, top = drawn[0] // self._fine, drawn[1] // self._fine
+            right, bottom = -(-drawn[2] // self._fine), -(-drawn[3] // self._fine)
+            box = (left * self._fine, top * self._fine, right * self._fine, bottom * self._fine)
+            part = np.asarray(canvas.reduce(self._fine, box), np.float32)
+            np.divide(part, np.float32(255), out=field[top:bottom, left:right])
+        return field
 
-    def _pixels(self, points: Points) -> list[tuple[float, float]]:
-        pixels: list[tuple[float, float]] = list(
-            map(tuple, (self._seen(points) * self.size * self._fine - 0.5).tolist())
-        )
+    def _pixels(self, points: Points) -> list[float]:
+        pixels: list[float] = (self._seen(points) * self.size * self._fine - 0.5).ravel().tolist()
         return pixels
 
     def _seen(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Body coordinates [..., 2] to fractions of the image."""
-        seen: NDArray[np.float64] = (np.asarray(points) - (0, 0.5)) @ self._turn.T + self._centre + (0.5, 0)
+        seen: NDArray[np.float64] = (np.asarray(points) - _PIVOT) @ self._turn.T + self._centre + _CORNER
         return seen
-
-
-@lru_cache(maxsize=8)
-def _grid(size: int) -> tuple[Field, Field]:
-    steps = ((np.arange(size) + 0.5) / size).astype(np.float32)
-    u, v = np.meshgrid(steps - np.float32(0.5), steps)
-    return u, v
 
 
 def smooth(field: Field, low: float, high: float) -> Field:
@@ -148,19 +171,29 @@ def smooth(field: Field, low: float, high: float) -> Field:
     return square
 
 
-def resize(field: Field, size: int) -> Field:
-    """Bicubic interpolation to size x size."""
-    return np.asarray(Image.fromarray(field).resize((size, size), Image.Resampling.BICUBIC), np.float32)
+def fraction(field: Field) -> Field:
+    """What is above the next lower whole number: the same as `field % 1`, and many times as fast."""
+    return field - np.floor(field)
 
 
 def blur(field: Field, sigma: float) -> Field:
-    """Gaussian blur; sigma as a fraction of the image. A wide one works on a reduced image."""
+    """Gaussian blur; sigma as a fraction of the image. A narrow one works where something is, a wide one reduced."""
     size = field.shape[0]
     step = max(1, int(sigma * size / 2.5))
     if step == 1:
-        return np.asarray(ndimage.gaussian_filter(field, sigma * size, truncate=3, mode="nearest"), np.float32)
+        window = _drawn(field, margin=int(3 * sigma * size + 0.5))
+        blurred = np.zeros_like(field, np.float32)
+        blurred[window] = ndimage.gaussian_filter(field[window], sigma * size, truncate=3, mode="nearest")
+        return blurred
     small = np.asarray(Image.fromarray(field).reduce(step), np.float32)
     return resize(ndimage.gaussian_filter(small, sigma * size / step, truncate=3, mode="nearest"), size)
+
+
+def _drawn(field: Field | NDArray[np.bool_], margin: int) -> Window:
+    """Rows and columns of all that is not 0, and a margin of pixels."""
+    lines = [np.flatnonzero(field.any(axis)).tolist() or [0] for axis in (1, 0)]
+    rows, columns = (slice(max(0, line[0] - margin), line[-1] + margin + 1) for line in lines)
+    return rows, columns
 
 
 def inner_distance(mask: Field) -> Field:
@@ -169,15 +202,17 @@ def inner_distance(mask: Field) -> Field:
     step = max(1, size // 96)
     small = np.asarray(Image.fromarray(mask).reduce(step), np.float32) > 0.5
     padded = np.pad(small, 1, mode="edge")
-    near = ndimage.distance_transform_edt(padded)[1:-1, 1:-1].astype(np.float32)
-    return np.asarray(np.maximum(resize(near * np.float32(step / size), size), 0), np.float32)
+    inside = _drawn(padded, margin=1)
+    near = np.zeros(padded.shape, np.float32)
+    near[inside] = ndimage.distance_transform_edt(padded[inside])
+    return np.maximum(resize(near[1:-1, 1:-1] * np.float32(step / size), size), 0)
 
 
 def curve(knots: Iterable[Sequence[float] | Points], steps: int = 8, closed: bool = False) -> Points:
     """Catmull-Rom curve through the knots; repeat a knot for a corner."""
     p = np.array([(knot[0], knot[1]) for knot in knots], dtype=np.float64)
     p = np.concatenate([p[-1:], p, p[:2]] if closed else [p[:1], p, p[-1:]])
-    spans = np.stack([p[i : len(p) - 3 + i] for i in range(4)], 1)  # [segments, 4, 2]
+    spans = p[np.arange(len(p) - 3)[:, None] + np.arange(4)]  # [segments, 4, 2]
     return np.concatenate([(_basis(steps) @ spans).reshape(-1, 2), p[-2:-1]])
 
 

@@ -1,5 +1,7 @@
 """From attenuation to a film: scatter, noise, tone curve and the side marker."""
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -45,7 +47,11 @@ def _mark(image: NDArray[np.uint8], film: Acquisition) -> NDArray[np.uint8]:
     rng = np.random.default_rng((film.seed, 1))
     x = rng.uniform(0.035, 0.08) if film.marker == "R" else rng.uniform(0.89, 0.93)
     canvas = Image.fromarray(image)
-    font = ImageFont.load_default(size * 0.055)
     place = (x * size, rng.uniform(0.04, 0.16) * size)
-    ImageDraw.Draw(canvas).text(place, film.marker, fill=int(rng.integers(215, 256)), font=font)
+    ImageDraw.Draw(canvas).text(place, film.marker, fill=int(rng.integers(215, 256)), font=_font(size * 0.055))
     return np.asarray(canvas)
+
+
+@cache
+def _font(height: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(height)

@@ -6,6 +6,7 @@ Numbers only; `anatomy` draws them. Sides are the patient's: "left" lies at posi
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.phantom.board import Points, curve
 from pipeline.phantom.scene import Case, Finding
@@ -56,10 +57,16 @@ class Landmarks:
         """Half the inner breadth of the thorax at height y."""
         return float(np.interp(y, _WALL_Y, _WALL_X)) * self.width
 
+    def walls(self, heights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same at many heights, [N]."""
+        breadths: NDArray[np.float64] = np.interp(heights, _WALL_Y, _WALL_X) * self.width
+        return breadths
+
     def lung(self, side: str, dome: float | None = None) -> Points:
         """Outline of a lung in a frontal view; `dome` overrides the height of its diaphragm."""
         sulcus = self.sulcus[side]
-        edge = [(self.wall(y) - 0.006, y) for y in np.linspace(0.125, sulcus - 0.02, 7)]
+        heights = np.linspace(0.125, sulcus - 0.02, 7)
+        edge = zip(self.walls(heights) - 0.006, heights, strict=True)
         apex = 0.11 * self.width
         knots = [(0.06, 0.15), (0.078, 0.10), (apex, 0.078), (apex + 0.055, 0.09), *edge]
         upper = [(SIGN[side] * x, y) for x, y in knots]

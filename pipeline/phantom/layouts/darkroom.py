@@ -4,7 +4,7 @@ Each image depends on its case alone, so any number of workers writes the same b
 are, and the label files beside them, belong to the layouts.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -60,7 +60,7 @@ class Darkroom:
     """Develops films in `workers` processes; use it in a `with` statement."""
 
     def __init__(self, workers: int) -> None:
-        self._pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else None
+        self._pool = _pool(workers) if workers > 1 else None
 
     def __enter__(self) -> "Darkroom":
         return self
@@ -71,12 +71,21 @@ class Darkroom:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def develop(self, films: Sequence[Film]) -> list[dict[str, Mask]]:
-        """Draw and write every film; per film the masks [S, S] of its measured findings, by name."""
+    def develop(self, films: Iterable[Film]) -> list[dict[str, Mask]]:
+        """Draw and write films as they come; per film the masks [S, S] of its measured findings, by name."""
         results: Iterable[dict[str, Mask]] = map(_develop, films)
         if self._pool:
             results = self._pool.map(_develop, films, chunksize=_CHUNK)
         return list(results)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_keep_memory)
+
+
+def _keep_memory() -> None:
+    """Free a large block once: glibc then keeps smaller ones for reuse, where it had returned each to the kernel."""
+    bytes(31 << 20)  # its largest threshold is 32 MiB
 
 
 def _develop(film: Film) -> dict[str, Mask]:

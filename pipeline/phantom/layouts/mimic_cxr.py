@@ -5,7 +5,7 @@ CheXpert labels follow the report. Returns the reports' true triplets, which no 
 """
 
 import gzip
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -98,9 +98,14 @@ def write_mimic_cxr(
         True triplets (study_id, pathology, anatomy, existence, severity) and the drawn severities
         (image_id, finding, severity).
     """
-    studies = _plan(visits, rng)
-    films = [_film(root, study, shot, size) for study in studies for shot in study.shots]
-    darkroom.develop(films)
+    studies: list[_Study] = []
+
+    def films() -> Iterator[Film]:
+        for study in _plan(visits, rng):
+            studies.append(study)
+            yield from (_film(root, study, shot, size) for shot in study.shots)
+
+    darkroom.develop(films())  # the first are drawn while the last are planned and dictated
     for study in studies:
         report = root / f"{study.folder}.txt"
         report.write_text(study.dictation.text, encoding="utf-8")
@@ -108,28 +113,24 @@ def write_mimic_cxr(
     return _triplets(studies), severity_table((shot.dicom_id, shot.case) for study in studies for shot in study.shots)
 
 
-def _plan(visits: Sequence[Visit], rng: np.random.Generator) -> list[_Study]:
+def _plan(visits: Sequence[Visit], rng: np.random.Generator) -> Iterator[_Study]:
     """Give every visit its ids, date, images and report."""
     patients = visits[-1].patient + 1
     subjects = distinct_numbers(rng, 10_000_000, 20_000_000, patients)
     splits = rng.permutation(np.repeat(list(SPLITS), _shares(patients)))
     numbers = rng.permutation(distinct_numbers(rng, 50_000_000, 60_000_000, len(visits)))
     years = rng.integers(2110, 2200, patients)
-    studies = []
     for visit, number in zip(visits, numbers, strict=True):
         date = (int(years[visit.patient]) + visit.number) * 10_000 + int(rng.integers(1, 13)) * 100 + 1
-        studies.append(
-            _Study(
-                subject_id=subjects[visit.patient],
-                study_id=int(number),
-                split=str(splits[visit.patient]),
-                date=date + int(rng.integers(28)),
-                time=round(float(rng.uniform(0, 235959)), 3),
-                shots=_shots(visit.case, rng),
-                dictation=dictate(visit.case, rng),
-            )
+        yield _Study(
+            subject_id=subjects[visit.patient],
+            study_id=int(number),
+            split=str(splits[visit.patient]),
+            date=date + int(rng.integers(28)),
+            time=round(float(rng.uniform(0, 235959)), 3),
+            shots=_shots(visit.case, rng),
+            dictation=dictate(visit.case, rng),
         )
-    return studies
 
 
 def _shares(patients: int) -> list[int]:
