@@ -4,6 +4,7 @@ Of the header only the pixel geometry and the grey-level transform are used; not
 Lossless JPEG (process 14) needs a decoder that this project does not require: without it, its error says which.
 """
 
+import logging
 import warnings
 import zlib
 from io import BytesIO
@@ -19,10 +20,19 @@ from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSTransferSyntaxes,
+    RLELossless,
+)
 
 from pipeline.errors import ImageError
-from pipeline.images.headers import MAX_BYTES, Header, check_size, codestream_header
+from pipeline.images.headers import END_OF_IMAGE, MAX_BYTES, Header, check_size, codestream_header
+
+logging.getLogger("pydicom").disabled = True  # its warnings quote header values
 
 PREAMBLE = 128  # bytes before the letters DICM
 RLE_HEADER = 64  # bytes
@@ -64,7 +74,7 @@ def decode_dicom(content: bytes) -> tuple[FloatImage, bool]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's warnings quote header values
+            warnings.simplefilter("ignore")  # they too
             dataset = _parse(content)
             pixels = dataset.pixel_array  # free of what lies in bits beyond BitsStored
             return _display_values(pixels, dataset), dataset.PhotometricInterpretation == "MONOCHROME1"
@@ -154,9 +164,10 @@ def _check_frame(dataset: Dataset) -> None:
             f"has a compressed frame of {header.width} x {header.height} pixels, {header.channels} channels and "
             f"{header.bits} bits in an image of another kind"
         )
-    if (
-        syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and header.bits == 8
-    ):  # strictly; pydicom's decoders would return what they made of a damaged scan
+    if syntax in JPEGLSTransferSyntaxes and not frame.rstrip(b"\0").endswith(END_OF_IMAGE):
+        raise ImageError("has a JPEG-LS frame that is cut off")  # in which CharLS may look for more for minutes
+    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and header.bits == 8:
+        # Strictly: pydicom's decoders would return what they made of a damaged scan.
         simplejpeg.decode_jpeg(frame, "GRAY", min_height=1, min_width=1, min_factor=1)
 
 

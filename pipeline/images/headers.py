@@ -16,7 +16,7 @@ JPEG, PNG, JPEG_2000 = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\xff\x4f\xff\x51
 JP2 = b"\x00\x00\x00\x0cjP  "  # boxes around a JPEG 2000 codestream
 FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's or JPEG-LS' frame header
 BARE = {0x00, 0x01, *range(0xD0, 0xDA)}  # markers without a length, which do not belong before that
-START_OF_SCAN = b"\xff\xda"
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 
 @dataclass(frozen=True)

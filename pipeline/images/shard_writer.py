@@ -1,9 +1,11 @@
 """Decode a few hundred images into one Arrow file; the work of one process of `build_shards`.
 
 It imports no torch, so that starting a process is cheap. The file appears under its name only when it is complete.
-Beside it lies, while the images are decoded, a note of which one it is: should the process die, that names the image.
+Beside it lies, while the images are decoded, a note of which one it is: should the process die, or end itself because a
+decoder hangs, that names the image.
 """
 
+import faulthandler
 import json
 import os
 from collections.abc import Sequence
@@ -20,6 +22,8 @@ from pipeline.errors import ImageError, TableError
 from pipeline.images.decode import VERSION, ByteImage, Decoded, decode
 
 NOTE = ".now"  # suffix of the note
+PATIENCE = 600  # seconds for one image
+STDERR = 2  # by number: whatever stands for it in Python may be no file
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,12 @@ def write_shard(batch: Batch, path: Path) -> Written:
     note = path.with_suffix(NOTE)
     for image_id, relative in zip(batch.image_ids, batch.paths, strict=True):
         note.write_text(str(batch.root / relative))
+        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=STDERR)  # works from within any decoder
         try:
             stored.append((image_id, kept.get(image_id) or decode(batch.root / relative, batch.size)))
         except ImageError as error:
             broken.append((image_id, relative, str(error)))
+    faulthandler.cancel_dump_traceback_later()
     _write(stored, batch.size, path)
     note.unlink()
     return Written([(image_id, image.width, image.height) for image_id, image in stored], broken)

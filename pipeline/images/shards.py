@@ -19,7 +19,7 @@ import polars as pl
 from rich.progress import track
 
 from pipeline.errors import ImageError, TableError
-from pipeline.images.shard_writer import NOTE, Batch, Written, end_with_parent, read_shard, write_shard
+from pipeline.images.shard_writer import NOTE, PATIENCE, Batch, Written, end_with_parent, read_shard, write_shard
 from pipeline.schemas import BROKEN_IMAGES, IMAGE_INDEX, read_table, write_table
 
 if TYPE_CHECKING:
@@ -190,8 +190,9 @@ def _run(todo: Sequence[tuple[Batch, Path]], workers: int) -> Iterator[Written]:
         notes = [file.with_suffix(NOTE) for _, file in todo]
         images = ", ".join(note.read_text() for note in notes if note.exists())
         raise ImageError(
-            f"A decoding process died, for lack of memory or in a decoder, over one of: {images or 'none yet'}. Run "
-            "again: what is finished is kept. If it dies again, take that image away and let images.max_broken pass it."
+            f"A decoding process died, for lack of memory, in a decoder or after {PATIENCE} s, over one of: "
+            f"{images or 'none yet'}. Run again: what is finished is kept. If it dies again, take that image away and "
+            "let images.max_broken pass it."
         ) from error
 
 

@@ -25,6 +25,7 @@ from pydicom.uid import (
 )
 
 HEIGHT, WIDTH = 40, 56
+MARK = "47110815"  # stands where DICOM headers name somebody, and nowhere else
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -45,7 +46,9 @@ def dataset(pixels: np.ndarray, stored: int = 16, syntax: str = ExplicitVRLittle
     made.file_meta.TransferSyntaxUID = syntax
     made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = "1.2.3"
-    made.PatientName, made.PatientID = "Doe^Jane", "secret-id"
+    made.PatientName, made.PatientID, made.StudyDescription = f"{MARK}^Jane", MARK, f"chest of {MARK}"
+    made.AccessionNumber = made.InstitutionName = made.ImageComments = MARK
+    made.add_new(0x00091001, "LO", MARK)  # private
     made.Rows, made.Columns = pixels.shape[:2]
     made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
     made.BitsAllocated, made.BitsStored, made.HighBit = pixels.dtype.itemsize * 8, stored, stored - 1
@@ -172,6 +175,22 @@ def _pictures() -> dict[str, bytes]:
 
 
 PICTURES: dict[str, bytes] = _pictures()
+
+
+def revealing() -> dict[str, bytes]:
+    """Files that cannot be decoded for a value that names somebody, which parsers like to quote."""
+    windowed = content(dataset(TWELVE, 12, WindowCenter=20001234, WindowWidth=1500))
+    rescaled = content(dataset(TWELVE, 12, RescaleSlope=20001234, RescaleIntercept=0))
+    mark = MARK.encode()
+    return {
+        "window": windowed.replace(b"20001234", b"?" + mark[1:]),
+        "rescale": rescaled.replace(b"20001234", mark[1:] + b"?"),
+        "function": content(dataset(TWELVE, 12, WindowCenter=9, WindowWidth=9, VOILUTFunction=MARK)),
+        "photometric": content(dataset(TWELVE, 12, PhotometricInterpretation=MARK)),
+        "character set": content(dataset(TWELVE, 12, SpecificCharacterSet=MARK, Rows=0)),
+        "no value representation": windowed.replace(b"LO\x08\x00" + mark, b"??\x08\x00" + mark),
+        "transfer syntax": windowed.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.1000" + mark),
+    }
 
 
 def every_kind() -> dict[str, bytes]:

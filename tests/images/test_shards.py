@@ -3,6 +3,8 @@ import hashlib
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import active_children
@@ -253,3 +255,16 @@ def test_a_killed_worker_is_an_error_that_names_its_image(images: pl.DataFrame, 
     stuck.write_bytes(good)
     build(images, tmp_path)
     assert digests(tmp_path / "out") == digests(tmp_path / "whole")
+
+
+def test_a_hanging_decoder_ends_its_process(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "stuck.png")
+    code = (
+        "import sys; from pathlib import Path; from pipeline.images import shard_writer as writer; writer.PATIENCE = 1;"
+        "here = Path(sys.argv[1]); batch = writer.Batch(['1'], ['stuck.png'], [1], here, 8);"
+        "writer.write_shard(batch, here / 'x.arrow')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "Timeout" in ended.stderr
+    assert (tmp_path / "x.now").read_text() == str(tmp_path / "stuck.png")
