@@ -9,7 +9,7 @@ from stages.common import run, stage_params, workers
 
 def main(tables: Path, folder: str, out: Path) -> None:
     params = stage_params("data", "images")
-    build_shards(
+    counts = build_shards(
         read_table(tables / "images.parquet", IMAGES),
         Path(params.data.root) / folder,
         out,
@@ -18,6 +18,7 @@ def main(tables: Path, folder: str, out: Path) -> None:
         max_broken=params.images.max_broken,
         cache=Path(".checkpoints/images") / out.name,
     )
+    print(f"{counts['images']} images in {counts['shards']} shards; {counts['broken']} cannot be decoded.")
 
 
 if __name__ == "__main__":

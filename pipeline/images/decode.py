@@ -14,8 +14,9 @@ import simplejpeg
 from PIL import Image
 
 from pipeline.errors import ImageError
-from pipeline.images.dicom import MAX_BYTES, MAX_PIXELS, PREAMBLE, decode_dicom
+from pipeline.images.dicom import PREAMBLE, decode_dicom
 from pipeline.images.geometry import letterbox
+from pipeline.images.headers import JPEG, MAX_BYTES, PNG, codestream_header, png_header
 
 VERSION = 1  # raise it when the same file gives other pixels: shards kept from before are then not used
 PERCENTILES = (0.5, 99.5)  # of the resized image, become 0 and 255
@@ -31,7 +32,7 @@ TURNS = {
 }
 
 SIDEWAYS = (TURNS[5], TURNS[6], TURNS[7], TURNS[8])
-REMEDY = "fetch it again, or let images.max_broken pass over it."
+REMEDY = "mend it, fetch it again, or let images.max_broken pass over it."
 
 ByteImage = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -106,9 +107,9 @@ def _read(path: Path) -> bytes:
 
 
 def _open(content: bytes, size: int) -> _Opened:
-    if content.startswith(b"\xff\xd8\xff"):
+    if content.startswith(JPEG):
         return _open_jpeg(content, size)
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+    if content.startswith(PNG):
         return _open_png(content)
     if content[PREAMBLE : PREAMBLE + 4] == b"DICM":
         values, invert = decode_dicom(content)
@@ -121,8 +122,10 @@ def _whole(grey: Image.Image, turn: Image.Transpose | None = None, invert: bool 
 
 
 def _open_jpeg(content: bytes, size: int) -> _Opened:
+    header = codestream_header(content)
     with Image.open(BytesIO(content), formats=["JPEG"]) as image:
-        _check_size(image)
+        if image.size != header.size:
+            raise ImageError("is a JPEG of two sizes")
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
         if image.mode == "CMYK":
             return _whole(image.convert("RGB").convert("L"), turn)
@@ -137,15 +140,10 @@ def _open_jpeg(content: bytes, size: int) -> _Opened:
 
 
 def _open_png(content: bytes) -> _Opened:
+    png_header(content)  # raises before Pillow looks
     with Image.open(BytesIO(content), formats=["PNG"]) as image:
-        _check_size(image)
         image.load()
         return _whole(_grey(image), TURNS.get(image.getexif().get(ORIENTATION, 1)))
-
-
-def _check_size(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(f"has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
 
 
 def _grey(image: Image.Image) -> Image.Image:

@@ -1,32 +1,43 @@
 """One greyscale DICOM frame as the display values its header asks for.
 
 Of the header only the pixel geometry and the grey-level transform are used; nothing identifying is kept or shown.
-Lossless JPEG (process 14) has no permissively licensed decoder and is an error.
+Lossless JPEG (process 14) needs a decoder that this project does not require: without it, its error says which.
 """
 
-import struct
+import logging
 import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
+import simplejpeg
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
+from pydicom.filereader import read_dataset
+from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSTransferSyntaxes,
+    RLELossless,
+)
 
 from pipeline.errors import ImageError
+from pipeline.images.headers import END_OF_IMAGE, MAX_BYTES, Header, check_size, codestream_header
+
+logging.getLogger("pydicom").disabled = True  # its warnings quote header values
 
 PREAMBLE = 128  # bytes before the letters DICM
-META_BYTES = 4096  # the transfer syntax is named within these
-MAX_PIXELS = 64_000_000  # several times the largest detector; more is a decompression bomb
-MAX_BYTES = 256_000_000
+RLE_HEADER = 64  # bytes
+FUNCTIONS = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}  # of a window: its least width, if not 0
 OPTIONAL = ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction")
-JPEG_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # markers that give a JPEG's or JPEG-LS' size
 
 FloatImage = np.ndarray[Any, np.dtype[np.float32]]
 IntImage = np.ndarray[Any, np.dtype[np.integer[Any]]]
@@ -41,10 +52,12 @@ def read_size(path: Path) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
+            with path.open("rb") as stream:
+                _check_inflated(stream)
+                header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
         return int(header.Columns), int(header.Rows)
     except Exception as error:  # whatever a damaged header makes of the parser
-        raise ImageError(f"{path} has no readable DICOM header ({_reason(error)}): fetch it again.") from error
+        raise ImageError(f"{path} has no readable DICOM header ({_reason(error)}): fetch it again.") from None
 
 
 def decode_dicom(content: bytes) -> tuple[FloatImage, bool]:
@@ -61,37 +74,41 @@ def decode_dicom(content: bytes) -> tuple[FloatImage, bool]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's warnings quote header values
+            warnings.simplefilter("ignore")  # they too
             dataset = _parse(content)
             pixels = dataset.pixel_array  # free of what lies in bits beyond BitsStored
             return _display_values(pixels, dataset), dataset.PhotometricInterpretation == "MONOCHROME1"
     except ImageError:
         raise
     except Exception as error:  # whatever damaged bytes make of the parser and its plugins
-        raise ImageError(f"cannot be decoded as DICOM ({_reason(error)})") from error
+        raise ImageError(f"cannot be decoded as DICOM ({_reason(error)})") from None
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong without the header's values, which messages of the parser may quote."""
-    return type(error).__name__
+    """What went wrong without the header's values, which the parser's messages and traceback may quote."""
+    return str(error) if isinstance(error, ImageError) else type(error).__name__
 
 
 def _parse(content: bytes) -> Dataset:
-    if DeflatedExplicitVRLittleEndian.encode() in content[:META_BYTES]:
-        _check_inflated(content)
-    dataset = pydicom.dcmread(BytesIO(content))
+    stream = BytesIO(content)
+    _check_inflated(stream)
+    dataset = pydicom.dcmread(stream)
     _check_header(dataset)
+    _check_window(dataset)
     if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        _check_codestream(get_frame(dataset.PixelData, 0, number_of_frames=1), dataset)
+        _check_frame(dataset)
     return dataset
 
 
-def _check_inflated(content: bytes) -> None:
-    """Refuse a deflated data set that unpacks to far more than an image; it begins after the file meta group."""
-    (meta_length,) = struct.unpack_from("<I", content, PREAMBLE + 12)  # the value of (0002,0000)
-    body = content[PREAMBLE + 16 + meta_length :]
-    if len(zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, MAX_BYTES)) >= MAX_BYTES:
-        raise ImageError(f"unpacks to more than {MAX_BYTES:,} bytes")
+def _check_inflated(stream: BinaryIO) -> None:
+    """Refuse a deflated data set that unpacks to far more than an image; the stream is left at its start."""
+    stream.seek(PREAMBLE + 4)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)  # noqa: ARG005
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        unpacked = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(), MAX_BYTES)
+        if len(unpacked) >= MAX_BYTES:
+            raise ImageError(f"unpacks to more than {MAX_BYTES:,} bytes")
+    stream.seek(0)
 
 
 def _check_header(dataset: Dataset) -> None:
@@ -101,44 +118,61 @@ def _check_header(dataset: Dataset) -> None:
         raise ImageError("is not greyscale (MONOCHROME1 or MONOCHROME2)")
     if int(dataset.get("NumberOfFrames") or 1) != 1:
         raise ImageError("holds several frames")
-    if not 0 < dataset.Rows * dataset.Columns <= MAX_PIXELS:
-        raise ImageError(f"has {dataset.Columns} x {dataset.Rows} pixels, which is none or more than {MAX_PIXELS:,}")
+    check_size(dataset.Columns, dataset.Rows)
     if dataset.BitsAllocated not in (8, 16) or not 0 < dataset.BitsStored <= dataset.BitsAllocated:
         raise ImageError(f"stores {dataset.BitsStored} of {dataset.BitsAllocated} bits, which is not supported")
     if dataset.HighBit != dataset.BitsStored - 1:
         raise ImageError(f"stores {dataset.BitsStored} bits below bit {dataset.HighBit}, which is not supported")
+
+
+def _check_window(dataset: Dataset) -> None:
+    """Drop empty elements of the grey-level transform and refuse a window that no function can apply."""
+    for name in OPTIONAL:
+        if name in dataset and dataset[name].is_empty:
+            del dataset[name]
+    if dataset.get("VOILUTSequence") or not ("WindowCenter" in dataset or "WindowWidth" in dataset):
+        return
+    least = FUNCTIONS.get(str(dataset.get("VOILUTFunction", "LINEAR")).upper())
+    width = dataset.get("WindowWidth", 0)
+    width = width[0] if isinstance(width, MultiValue) else width
+    if least is None or "WindowCenter" not in dataset or width < least or width <= 0:
+        raise ImageError("has a window without centre, width or known function")
+
+
+def _check_decoder(syntax: UID, bits: int) -> None:
+    decoder = get_decoder(syntax)
+    plugins = set(decoder.available_plugins)
+    if syntax == JPEGExtended12Bit and bits > 8:
+        plugins.discard("pillow")  # reads 8 bits alone
+    if not plugins:
+        missing = " or ".join(plugin.split("requires ")[-1] for plugin in decoder.missing_dependencies)
+        raise ImageError(f"is in {syntax.name}, whose decoder is not installed ({missing})")
+
+
+def _check_frame(dataset: Dataset) -> None:
+    """Refuse a compressed frame that is not the header's image, since decoders allocate by the frame, or is damaged."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_encapsulated and not get_decoder(syntax).is_available:
-        raise ImageError(f"is in {syntax.name}, which has no decoder here: convert it, for instance with dcmdjpeg")
-
-
-def _check_codestream(frame: bytes, dataset: Dataset) -> None:
-    """Refuse a compressed frame whose own size is not the header's: decoders allocate by the former."""
-    size = _codestream_size(frame)
-    if size is not None and size != (dataset.Columns, dataset.Rows):
-        raise ImageError(f"has a compressed frame of {size[0]} x {size[1]} in an image of another size")
-
-
-def _codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Width and height that a JPEG, JPEG-LS or JPEG 2000 codestream gives itself; None for others."""
-    start = frame.find(b"\xff\x4f\xff\x51")
-    if start >= 0:
-        right, bottom, left, top = struct.unpack_from(">4I", frame, start + 8)
-        return right - left, bottom - top
-    at = 2
-    while frame[:2] == b"\xff\xd8" and frame[at] == 0xFF:
-        if frame[at + 1] in JPEG_FRAMES:
-            height, width = struct.unpack_from(">2H", frame, at + 5)
-            return width, height
-        at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
-    return None
+    _check_decoder(syntax, dataset.BitsStored)
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    if syntax == RLELossless:
+        if len(frame) > 2 * dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8 + RLE_HEADER:
+            raise ImageError("has a run-length encoded frame far larger than its image")
+        return
+    header = codestream_header(frame)
+    if header != Header(dataset.Columns, dataset.Rows, bits=header.bits) or header.bits > dataset.BitsAllocated:
+        raise ImageError(
+            f"has a compressed frame of {header.width} x {header.height} pixels, {header.channels} channels and "
+            f"{header.bits} bits in an image of another kind"
+        )
+    if syntax in JPEGLSTransferSyntaxes and not frame.rstrip(b"\0").endswith(END_OF_IMAGE):
+        raise ImageError("has a JPEG-LS frame that is cut off")  # in which CharLS may look for more for minutes
+    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and header.bits == 8:
+        # Strictly: pydicom's decoders would return what they made of a damaged scan.
+        simplejpeg.decode_jpeg(frame, "GRAY", min_height=1, min_width=1, min_factor=1)
 
 
 def _display_values(pixels: IntImage, dataset: Dataset) -> FloatImage:
     """Look the pixels up in a table of what the header's transform makes of every stored value."""
-    for name in OPTIONAL:
-        if name in dataset and dataset[name].is_empty:
-            del dataset[name]
     for item in dataset.get("VOILUTSequence") or []:
         entries, first, _ = item.LUTDescriptor
         item.LUTDescriptor = [entries, first, 16]  # pydicom wraps indices at the depth of 8 bit tables

@@ -1,20 +1,29 @@
 """Decode a few hundred images into one Arrow file; the work of one process of `build_shards`.
 
 It imports no torch, so that starting a process is cheap. The file appears under its name only when it is complete.
+Beside it lies, while the images are decoded, a note of which one it is: should the process die, or end itself because a
+decoder hangs, that names the image.
 """
 
+import faulthandler
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from multiprocessing import parent_process
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.errors import ImageError
-from pipeline.images.decode import VERSION, decode
+from pipeline.errors import ImageError, TableError
+from pipeline.images.decode import VERSION, ByteImage, Decoded, decode
+
+NOTE = ".now"  # suffix of the note
+PATIENCE = 600  # seconds for one image
+STDERR = 2  # by number: whatever stands for it in Python may be no file
 
 
 @dataclass(frozen=True)
@@ -67,31 +76,76 @@ def shard_schema(size: int) -> pa.Schema:
 def write_shard(batch: Batch, path: Path) -> Written:
     """Decode the images of a batch and write those that can be decoded.
 
+    Rows that an earlier run left at the path are taken from there, and what it could not decode is tried again.
+
     Args:
         batch: at least one image.
         path: of the Arrow IPC file.
+
+    Raises:
+        OSError: the file cannot be written.
     """
-    pixels = np.empty((len(batch.image_ids), batch.size, batch.size), np.uint8)
-    stored: list[tuple[str, int, int]] = []
+    kept = _kept(path)
+    stored: list[tuple[str, Decoded]] = []
     broken: list[tuple[str, str, str]] = []
+    note = path.with_suffix(NOTE)
     for image_id, relative in zip(batch.image_ids, batch.paths, strict=True):
+        note.write_text(str(batch.root / relative))
+        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=STDERR)  # works from within any decoder
         try:
-            decoded = decode(batch.root / relative, batch.size)
+            stored.append((image_id, kept.get(image_id) or decode(batch.root / relative, batch.size)))
         except ImageError as error:
             broken.append((image_id, relative, str(error)))
-        else:
-            pixels[len(stored)] = decoded.pixels
-            stored.append((image_id, decoded.width, decoded.height))
-    _write(stored, pixels[: len(stored)], path)
-    return Written(stored, broken)
+    faulthandler.cancel_dump_traceback_later()
+    _write(stored, batch.size, path)
+    note.unlink()
+    return Written([(image_id, image.width, image.height) for image_id, image in stored], broken)
 
 
-def _write(stored: Sequence[tuple[str, int, int]], pixels: np.ndarray, path: Path) -> None:
-    schema = shard_schema(pixels.shape[1])
-    ids, widths, heights = zip(*stored, strict=True) if stored else ((), (), ())
-    rows = pa.Array.from_buffers(schema.field("pixels").type, len(stored), [None, pa.py_buffer(pixels)])
-    arrays = [pa.array(ids, pa.string()), pa.array(widths, pa.int32()), pa.array(heights, pa.int32()), rows]
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, even killed; it would wait for work for ever."""
+
+    def wait() -> None:
+        if (parent := parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
+
+
+def read_shard(path: Path) -> tuple[list[tuple[str, int, int]], ByteImage]:
+    """image_id, width, height of every row, and the pixels, uint8 [n, S, S], still on disk.
+
+    Raises:
+        TableError: the file is missing or no shard.
+    """
+    try:
+        batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+        size = int(batch.schema.field("pixels").type.byte_width ** 0.5)
+        if not batch.schema.equals(shard_schema(size)):
+            raise KeyError
+    except (OSError, pa.ArrowInvalid, KeyError, AttributeError) as error:
+        raise TableError(f"{path} is missing or damaged: run `dvc repro`, or `dvc pull` to fetch it.") from error
+    names = zip(*(batch.column(name).to_pylist() for name in ("image_id", "width", "height")), strict=True)
+    return list(names), np.frombuffer(batch.column("pixels").buffers()[1], np.uint8).reshape(-1, size, size)
+
+
+def _kept(path: Path) -> dict[str, Decoded]:
+    """What an earlier run decoded, by image_id."""
+    try:
+        names, pixels = read_shard(path)
+    except TableError:
+        return {}
+    return {image_id: Decoded(row, *sides) for (image_id, *sides), row in zip(names, pixels, strict=True)}
+
+
+def _write(stored: Sequence[tuple[str, Decoded]], size: int, path: Path) -> None:
+    schema = shard_schema(size)
+    ids, images = [image_id for image_id, _ in stored], [image for _, image in stored]
+    pixels = np.stack([image.pixels for image in images]) if images else np.empty((0, size, size), np.uint8)
+    sides = [pa.array([getattr(image, side) for image in images], pa.int32()) for side in ("width", "height")]
+    rows = pa.Array.from_buffers(schema.field("pixels").type, len(images), [None, pa.py_buffer(pixels)])
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        writer.write_batch(pa.record_batch(arrays, schema=schema))
+        writer.write_batch(pa.record_batch([pa.array(ids, pa.string()), *sides, rows], schema=schema))
     unfinished.replace(path)

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from rich.progress import track
 
 from pipeline.errors import ImageError, TableError
-from pipeline.images.shard_writer import Batch, Written, shard_schema, write_shard
+from pipeline.images.shard_writer import NOTE, PATIENCE, Batch, Written, end_with_parent, read_shard, write_shard
 from pipeline.schemas import BROKEN_IMAGES, IMAGE_INDEX, read_table, write_table
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def build_shards(
     """Decode every image once into shards; the bytes do not depend on the number of workers.
 
     Finished shards wait in `cache` under a name that holds what determines them, until all are done and move to `out`;
-    an interrupted run goes on from there. Shards with broken images are decoded anew by the next run.
+    an interrupted run goes on from there, and tries again what could not be decoded.
 
     Args:
         images: schemas.IMAGES.
@@ -54,22 +53,23 @@ def build_shards(
         Counts: images, broken, shards.
 
     Raises:
-        ImageError: too many broken images, or a decoder crashed; `out` is left as it was.
+        ImageError: too many broken images, a decoder crashed, or the disk is full; `out` is left as it was.
         TableError: an image_id occurs twice, or there are no images.
     """
     _check_images(images)
-    cache.mkdir(parents=True, exist_ok=True)
     batches = [_batch(rows, root, size) for rows in images.iter_slices(SHARD_ROWS)]
     files = [cache / f"{batch.key()}.arrow" for batch in batches]
-    written = _write_all(batches, files, workers)
-    broken = _broken_table(written)
-    if broken.height > max_broken or broken.height == images.height:
-        write_table(broken, cache / BROKEN, BROKEN_IMAGES)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        written = _write_all(batches, files, workers)
+        broken = _broken_table(written)
+        _check_broken(broken, images.height, max_broken, cache / BROKEN)
+        _publish(files, out, cache, _index_table(written), broken)
+    except OSError as error:
         raise ImageError(
-            f"{broken.height} images cannot be decoded, more than images.max_broken={max_broken} allows; the first: "
-            f"{broken['reason'][0]} All are listed in {cache / BROKEN}."
-        )
-    _publish(files, out, cache, _index_table(written), broken)
+            f"{error.filename or cache} cannot be used ({error.strerror or error}): make room or mend its rights; "
+            "finished shards are kept."
+        ) from error
     return {"images": images.height - broken.height, "broken": broken.height, "shards": len(files)}
 
 
@@ -131,15 +131,7 @@ class ImageShards:
 
     def _map(self, number: int) -> ByteRows:
         """The pixels of one shard, [n, S, S], still on disk."""
-        path = self._path / f"{number:05d}.arrow"
-        try:
-            batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
-            width = batch.schema.field("pixels").type.byte_width
-        except (OSError, pa.ArrowInvalid, KeyError, AttributeError) as error:
-            raise TableError(f"{path} is missing or damaged: run `dvc repro`, or `dvc pull` to fetch it.") from error
-        side = int(width**0.5)
-        assert batch.schema.equals(shard_schema(side))
-        return np.frombuffer(batch.column("pixels").buffers()[1], np.uint8).reshape(-1, side, side)
+        return read_shard(self._path / f"{number:05d}.arrow")[1]
 
 
 def _check_images(images: pl.DataFrame) -> None:
@@ -150,6 +142,16 @@ def _check_images(images: pl.DataFrame) -> None:
         raise TableError(f"Image {images.filter(repeated)['image_id'][0]} is listed twice: keep one row of it.")
 
 
+def _check_broken(broken: pl.DataFrame, images: int, max_broken: int, listed: Path) -> None:
+    if broken.height <= max_broken and broken.height < images:
+        return
+    write_table(broken, listed, BROKEN_IMAGES)
+    raise ImageError(
+        f"{broken.height} of {images} images cannot be decoded, all or more than images.max_broken={max_broken}; the "
+        f"first: {broken['reason'][0]} All are listed in {listed}."
+    )
+
+
 def _batch(rows: pl.DataFrame, root: Path, size: int) -> Batch:
     return Batch(rows["image_id"].to_list(), rows["path"].to_list(), rows["bytes"].to_list(), root, size)
 
@@ -157,7 +159,11 @@ def _batch(rows: pl.DataFrame, root: Path, size: int) -> Batch:
 def _write_all(batches: Sequence[Batch], files: Sequence[Path], workers: int) -> list[Written]:
     """Write the shards that the cache does not hold yet, and say what became of every batch."""
     pairs = list(zip(batches, files, strict=True))
+    for file in files:
+        file.with_suffix(NOTE).unlink(missing_ok=True)  # of a run that died
     kept = {file: written for batch, file in pairs if (written := _kept(batch, file))}
+    if kept:
+        print(f"Resuming with {len(kept)} of {len(files)} shards of images, finished before.")
     todo = [pair for pair in pairs if pair[1] not in kept]
     done = track(_run(todo, workers), "Decoding images", total=len(todo))
     kept |= zip((file for _, file in todo), done, strict=True)
@@ -166,10 +172,10 @@ def _write_all(batches: Sequence[Batch], files: Sequence[Path], workers: int) ->
 
 def _kept(batch: Batch, file: Path) -> Written | None:
     """What an earlier run stored of a batch, if it stored all of it."""
-    if not file.is_file():
+    try:
+        stored, _ = read_shard(file)
+    except TableError:
         return None
-    rows = pa.ipc.open_file(pa.memory_map(str(file))).get_batch(0).select(["image_id", "width", "height"])
-    stored = [(row["image_id"], row["width"], row["height"]) for row in rows.to_pylist()]
     return Written(stored, ()) if len(stored) == len(batch.image_ids) else None
 
 
@@ -178,13 +184,15 @@ def _run(todo: Sequence[tuple[Batch, Path]], workers: int) -> Iterator[Written]:
         yield from starmap(write_shard, todo)
         return
     try:
-        with ProcessPoolExecutor(min(workers, len(todo)), get_context("spawn")) as pool:
+        with ProcessPoolExecutor(min(workers, len(todo)), get_context("spawn"), end_with_parent) as pool:
             yield from pool.map(write_shard, *zip(*todo, strict=True))
     except BrokenProcessPool as error:
-        first = next(batch for batch, file in todo if not file.is_file())
+        notes = [file.with_suffix(NOTE) for _, file in todo]
+        images = ", ".join(note.read_text() for note in notes if note.exists())
         raise ImageError(
-            f"A decoding process died, for lack of memory or in a decoder, at or after the {len(first.paths)} images "
-            f"from {first.root / first.paths[0]}: run again; what is finished is kept."
+            f"A decoding process died, for lack of memory, in a decoder or after {PATIENCE} s, over one of: "
+            f"{images or 'none yet'}. Run again: what is finished is kept. If it dies again, take that image away and "
+            "let images.max_broken pass it."
         ) from error
 
 
@@ -209,10 +217,10 @@ def _publish(files: Sequence[Path], out: Path, cache: Path, index: pl.DataFrame,
     ready = cache / "ready"
     shutil.rmtree(ready, ignore_errors=True)
     ready.mkdir()
-    for number, file in enumerate(files):
-        file.replace(ready / f"{number:05d}.arrow")
     write_table(index, ready / INDEX, IMAGE_INDEX)
     write_table(broken, ready / BROKEN, BROKEN_IMAGES)
+    for number, file in enumerate(files):  # last, lest a full disk above should cost them
+        file.replace(ready / f"{number:05d}.arrow")
     shutil.rmtree(out, ignore_errors=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(ready, out)

@@ -1,4 +1,13 @@
+import errno
 import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +121,70 @@ def test_changed_files_and_sizes_are_not_taken_from_the_cache(images: pl.DataFra
     assert len(keys) == 3
 
 
+def decoded_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that are decoded from now on."""
+    names: list[str] = []
+
+    def note(path: Path, size: int) -> object:
+        names.append(path.name)
+        return decode(path, size)
+
+    monkeypatch.setattr(shard_writer, "decode", note)
+    return names
+
+
+def test_what_was_decoded_beside_broken_images_is_kept(
+    images: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(images, tmp_path, "whole")
+    good = (tmp_path / "raw/5.png").read_bytes()
+    for name in ("2.jpg", "5.png"):
+        (tmp_path / "raw" / name).write_bytes(b"")
+    names = decoded_names(monkeypatch)
+    with pytest.raises(ImageError, match="2 of 10"):
+        build(images, tmp_path)
+    (tmp_path / "raw/5.png").write_bytes(good)
+    names.clear()
+    with pytest.raises(ImageError, match="1 of 10"):
+        build(images, tmp_path)
+    assert names == ["2.jpg", "5.png"]
+    assert "Resuming with 1 of 3 shards" in capsys.readouterr().out
+    names.clear()
+    assert build(images, tmp_path, max_broken=1) == {"images": 9, "broken": 1, "shards": 3}
+    assert names == ["2.jpg"]
+    Image.fromarray(np.arange(600, dtype=np.uint8).reshape(20, 30)).save(tmp_path / "raw/2.jpg")
+    build(images, tmp_path, "mended")
+    assert len(ImageShards(tmp_path / "mended")) == 10
+    assert digests(tmp_path / "mended")["00001.arrow"] == digests(tmp_path / "whole")["00001.arrow"]
+
+
+def test_a_damaged_file_in_the_cache_is_made_anew(images: pl.DataFrame, tmp_path: Path) -> None:
+    build(images, tmp_path, "whole")
+    (tmp_path / "raw/9.png").write_bytes(b"")
+    with pytest.raises(ImageError):
+        build(images, tmp_path)
+    for file in (tmp_path / "cache").glob("*.arrow"):
+        file.write_bytes(file.read_bytes()[:-40])
+    shutil.copy(tmp_path / "raw/7.png", tmp_path / "raw/9.png")
+    build(images, tmp_path)
+    assert digests(tmp_path / "out")["00001.arrow"] == digests(tmp_path / "whole")["00001.arrow"]
+
+
+def test_a_full_disk_is_named_and_costs_no_finished_shard(
+    images: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(table: pl.DataFrame, path: Path, schema: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shards, "write_table", full)
+        with pytest.raises(ImageError, match=r"index\.parquet cannot be used \(No space left .*shards are kept"):
+            build(images, tmp_path)
+    names = decoded_names(monkeypatch)
+    assert build(images, tmp_path)["images"] == 10
+    assert names == []
+
+
 def test_broken_images_are_counted_and_listed(images: pl.DataFrame, tmp_path: Path) -> None:
     (tmp_path / "raw/1.png").write_bytes(b"")
     (tmp_path / "raw/6.jpg").unlink()
@@ -131,7 +204,7 @@ def test_too_many_broken_images_stop_and_leave_what_was_there(images: pl.DataFra
     before = digests(tmp_path / "out")
     good = (tmp_path / "raw/1.png").read_bytes()
     (tmp_path / "raw/1.png").write_bytes(b"")
-    with pytest.raises(ImageError, match=r"1 images cannot be decoded, more than images.max_broken=0") as caught:
+    with pytest.raises(ImageError, match=r"1 of 10 images cannot be decoded, .*images.max_broken=0") as caught:
         build(images, tmp_path)
     for part in ("1.png is empty", str(tmp_path / "cache/broken.parquet")):
         assert part in str(caught.value)
@@ -143,7 +216,7 @@ def test_too_many_broken_images_stop_and_leave_what_was_there(images: pl.DataFra
 
 
 def test_nothing_but_broken_images_is_an_error_whatever_the_limit(images: pl.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="10 images cannot be decoded"):
+    with pytest.raises(ImageError, match="10 of 10 images cannot be decoded, all or"):
         build(images.with_columns(path=pl.format("gone/{}", "path")), tmp_path, max_broken=100)
 
 
@@ -163,12 +236,35 @@ def test_missing_and_damaged_shards_are_named(images: pl.DataFrame, tmp_path: Pa
         ImageShards(tmp_path / "out")
 
 
-def test_a_dead_worker_is_an_error_that_names_its_images(
-    images: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def die(*_: object) -> object:
-        raise shards.BrokenProcessPool
+def test_a_killed_worker_is_an_error_that_names_its_image(images: pl.DataFrame, tmp_path: Path) -> None:
+    build(images, tmp_path, "whole")
+    stuck = tmp_path / "raw/5.png"
+    good = stuck.read_bytes()
+    stuck.unlink()
+    os.mkfifo(stuck)  # whoever opens it waits
+    with ThreadPoolExecutor(1) as background:
+        building = background.submit(build, images, tmp_path, workers=2)
+        while len(list((tmp_path / "cache").glob("*.arrow"))) < 2:
+            time.sleep(0.05)
+        victims = active_children()
+        os.kill(victims[0].pid, signal.SIGKILL)
+        with pytest.raises(ImageError, match=r"process died.* over one of: .*raw/5\.png.*what is finished is kept"):
+            building.result()
+    assert not any(victim.is_alive() for victim in victims)
+    stuck.unlink()
+    stuck.write_bytes(good)
+    build(images, tmp_path)
+    assert digests(tmp_path / "out") == digests(tmp_path / "whole")
 
-    monkeypatch.setattr(shards, "ProcessPoolExecutor", die)
-    with pytest.raises(ImageError, match=r"the 4 images from .*raw/0\.jpg: run again"):
-        build(images, tmp_path, workers=2)
+
+def test_a_hanging_decoder_ends_its_process(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "stuck.png")
+    code = (
+        "import sys; from pathlib import Path; from pipeline.images import shard_writer as writer; writer.PATIENCE = 1;"
+        "here = Path(sys.argv[1]); batch = writer.Batch(['1'], ['stuck.png'], [1], here, 8);"
+        "writer.write_shard(batch, here / 'x.arrow')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "Timeout" in ended.stderr
+    assert (tmp_path / "x.now").read_text() == str(tmp_path / "stuck.png")
