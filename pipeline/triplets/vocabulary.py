@@ -114,21 +114,27 @@ class Vocabulary:
 
     def words(self, text: str) -> Words:
         """The words of a text. Whitespace is left out, but an empty line ends a sentence."""
-        words = Words([], [], [])
+        ids: list[int] = []
+        starts: list[int] = []
+        ends: list[int] = []
         for run in _RUN.finditer(_CONTROL.sub(" ", text)):
             at = run.start()
             for word, start, end in self._words_of(run[0]):
-                words.ids.append(word)
-                words.starts.append(at + start)
-                words.ends.append(at + end)
-        return words
+                ids.append(word)
+                starts.append(at + start)
+                ends.append(at + end)
+        return Words(ids, starts, ends)
 
     def mentions(self, ids: Sequence[int]) -> list[Mention]:
         """The phrases in a sentence of word ids, the longest first, from left to right, never overlapping."""
         found: list[Mention] = []
-        index, count = 0, len(ids)
+        index, count, first = 0, len(ids), self._trie.get
         while index < count:
-            node, end, meaning, best = self._trie.get(ids[index]), index, None, index
+            node = first(ids[index])
+            if node is None:  # most often
+                index += 1
+                continue
+            end, meaning, best = index, None, index + 1
             while node is not None:
                 end += 1
                 if _MEANING in node:
@@ -136,7 +142,7 @@ class Vocabulary:
                 node = node.get(ids[end]) if end < count else None
             if meaning is not None:
                 found.append(Mention(meaning, index, best))
-            index = best if meaning is not None else index + 1
+            index = best
         return found
 
     def _add(self, phrase: str, parts: Mapping[str, Any]) -> None:
