@@ -70,7 +70,7 @@ class RadGraph(Section):
     """The model of the source radgraph; `triplets.radgraph_archive.RadGraphConfig` describes each."""
 
     model: Literal["radgraph", "radgraph-xl", "modern-radgraph-xl"]
-    folder: str
+    folder: str  # of weights, else the empty file of the repository, which asks the hub
     batch: Positive
 
 

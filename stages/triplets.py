@@ -15,6 +15,8 @@ from pipeline.triplets.radgraph_archive import RadGraphConfig
 from pipeline.triplets.sections import Selection, count_sections
 from stages.common import content_hash, run, stage_params, workers, write_metrics
 
+NO_RADGRAPH = "pipeline/triplets/no_radgraph.json"  # stands for a folder of weights: DVC's dependencies must exist
+
 
 def main() -> None:
     params = stage_params("data", "extraction")
@@ -25,7 +27,7 @@ def main() -> None:
         params.extraction.source,
         workers(),
         graphs=Path(params.extraction.graphs),
-        radgraph=RadGraphConfig(**params.extraction.radgraph.model_dump()),
+        radgraph=radgraph(params.extraction),
         engine=params.extraction.engine,
         working=working_folder(params.extraction),
         counts=counts,
@@ -39,6 +41,12 @@ def main() -> None:
         scored = score(triplets, known)
         metrics |= {**scored, **scored["triplets"]}  # the headline figures at the top level too
     write_metrics(Path("reports/triplets.json"), metrics)
+
+
+def radgraph(extraction: Extraction) -> RadGraphConfig:
+    """The model of the source radgraph, from the hub where no folder is named."""
+    model, folder, batch = extraction.radgraph.model, extraction.radgraph.folder, extraction.radgraph.batch
+    return RadGraphConfig(model, "" if folder == NO_RADGRAPH else folder, batch)
 
 
 def working_folder(extraction: Extraction) -> Path:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, chain
 
 from rapidfuzz.distance import LCSseq
 
@@ -31,15 +32,14 @@ def align(tokens: Sequence[str], report: str) -> list[Span | None]:
     The longest common subsequence of words and signs decides; of equally long ones, that in fewer pieces.
     """
     pieces = list(map(_atoms, tokens))
-    atoms = [atom for piece in pieces for atom in piece]
-    starts, ends, words = _report_atoms(report)
-    found = [None if at is None else (starts[at], ends[at]) for at in _counterparts(atoms, words)]
-    spans: list[Span | None] = []
-    first = 0
-    for piece in pieces:
-        spans.append(found[first] if len(piece) == 1 else _whole(found[first : first + len(piece)]))
-        first += len(piece)
-    return spans
+    atoms = list(chain.from_iterable(pieces))
+    places = [match.span() for match in _ATOM.finditer(report)]
+    words = list(map(str.casefold, _ATOM.findall(report)))
+    found = [None if at is None else places[at] for at in _counterparts(atoms, words)]
+    if len(atoms) == len(pieces) and all(pieces):  # most often
+        return found
+    ends = accumulate(map(len, pieces))
+    return [_whole(found[end - len(piece) : end]) for piece, end in zip(pieces, ends, strict=True)]
 
 
 def _whole(parts: list[Span | None]) -> Span | None:
@@ -52,13 +52,6 @@ def _whole(parts: list[Span | None]) -> Span | None:
 def _atoms(token: str) -> tuple[str, ...]:
     """The words and signs of a token, in one letter case."""
     return tuple([atom.casefold() for atom in _ATOM.findall(token)])
-
-
-def _report_atoms(report: str) -> tuple[list[int], list[int], list[str]]:
-    """First characters, end characters, and words and signs of a report in one letter case."""
-    spans = [match.span() for match in _ATOM.finditer(report)]
-    starts, ends = [start for start, _ in spans], [end for _, end in spans]
-    return starts, ends, [report[start:end].casefold() for start, end in spans]
 
 
 def _counterparts(source: list[str], target: list[str]) -> list[int | None]:

@@ -14,8 +14,9 @@ from typing import Any, NoReturn
 
 from pipeline.errors import DatasetError, ParamsError
 from pipeline.triplets.lexicon import load_lexicon
-from pipeline.triplets.radgraph_rules import COUNTS, GraphRules
-from pipeline.triplets.shards import Item
+from pipeline.triplets.radgraph_reading import COUNTS
+from pipeline.triplets.radgraph_rules import GraphRules
+from pipeline.triplets.shards import Item, collector_paused
 from pipeline.triplets.triplet import Triplet
 
 _CHUNK = 1 << 22  # bytes read at a time
@@ -178,7 +179,8 @@ class GraphsReader:
             DatasetError: an annotation is not as published; names file, key and entity.
         """
         self._rules.counts.clear()
-        found = [(item.study_id, triplet) for item in items for triplet in self._triplets(item)]
+        with collector_paused():
+            found = [(item.study_id, triplet) for item in items for triplet in self._triplets(item)]
         return found, {name: self._rules.counts[name] for name in COUNTS}
 
     def _triplets(self, item: Item) -> list[Triplet]:

@@ -51,8 +51,8 @@ def read_on_ray(source: Source, shards: Iterator[Shard], workers: int) -> None:
             _read_window(ray, source, window, workers)
     except ray.exceptions.RayError as error:
         raise ExtractionError(
-            f"A worker on Ray failed ({type(error).__name__}): look at the cluster's logs and run again; finished "
-            "shards are kept."
+            f"A worker on Ray failed ({type(error).__name__}), most often for lack of memory: look at the cluster's "
+            "logs and run again, with fewer cores or more memory; finished shards are kept."
         ) from error
     finally:
         ray.shutdown()
@@ -73,10 +73,14 @@ def _connect(workers: int) -> Any:
     own: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a bare one when Ray's own processes do not start in time
+        address = os.environ.get("RAY_ADDRESS")
         raise ExtractionError(
-            f"Ray cannot be reached at RAY_ADDRESS={os.environ.get('RAY_ADDRESS', '')!r} ({type(error).__name__}): "
-            "start the cluster, or unset RAY_ADDRESS to use this machine."
+            f"Ray cannot be reached at RAY_ADDRESS={address} ({type(error).__name__}): start the cluster, or unset "
+            "RAY_ADDRESS to use this machine."
+            if address
+            else f"Ray did not start on this machine ({type(error).__name__}), most often because it is busy: run "
+            "again, or set extraction.engine to local; finished shards are kept."
         ) from error
     return ray
 
@@ -92,8 +96,7 @@ def _read_window(ray: Any, source: Source, window: list[Shard], workers: int) ->
         fn_constructor_args=(source,),
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
         num_gpus=source.gpus if ray.cluster_resources().get("GPU") else 0,
-        max_restarts=_RETRIES,
-        max_task_retries=_RETRIES,
+        ray_remote_args_fn=lambda: {"max_restarts": _RETRIES, "max_task_retries": _RETRIES},
     )
     for row in dataset.iter_rows():
         if row["error"]:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from pipeline.triplets.lexicon import load_lexicon
 from pipeline.triplets.radgraph_archive import RadGraphConfig, load_radgraph
-from pipeline.triplets.radgraph_rules import COUNTS, GraphRules
+from pipeline.triplets.radgraph_reading import COUNTS
+from pipeline.triplets.radgraph_rules import GraphRules
 from pipeline.triplets.shards import Item
 from pipeline.triplets.triplet import Triplet
 

@@ -4,12 +4,14 @@ A file is named by a hash of the reports in it. Extractors are `Reader`s and kno
 which extractor is the matter of `extract`, and work on a cluster that of `on_ray`.
 """
 
+import gc
 import json
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
 from io import BytesIO
@@ -116,6 +118,18 @@ def _unfinished(items: Iterable[Item], folder: Path, paths: list[Path]) -> Itera
         paths.append(folder / f"{digest.hexdigest()[:24]}.parquet")
         if not paths[-1].is_file():
             yield Shard(paths[-1], part)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """For readers whose objects have no cycles: the collector would walk through all that they remember in vain."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def read_locally(source: Source, shards: Iterator[Shard], workers: int) -> None:

@@ -12,12 +12,12 @@ from pipeline.triplets.attachment import Attachment
 from pipeline.triplets.existence import existences
 from pipeline.triplets.lexicon import Lexicon, load_lexicon
 from pipeline.triplets.sections import read_sections
-from pipeline.triplets.sentences import cut_sentences
-from pipeline.triplets.shards import Item
+from pipeline.triplets.sentences import Pieces, Sentence
+from pipeline.triplets.shards import Item, collector_paused
 from pipeline.triplets.triplet import Triplet
 from pipeline.triplets.vocabulary import Vocabulary
 
-_MEMO = 1 << 16  # reports repeat their sentences; each costs about 1 kB
+_MEMO = 1 << 16  # sentences that differ in numbers or unknown words only are one here; each costs about 1 kB
 
 
 class Found(NamedTuple):
@@ -31,21 +31,38 @@ class Found(NamedTuple):
     end: int
 
 
+class Said(NamedTuple):
+    """What a piece of text says; sentences and characters are counted from its start."""
+
+    triplets: list[Triplet]
+    sentences: int
+
+
 class SpacyRules:
     """The rule-based extractor of one lexicon."""
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._vocabulary = Vocabulary(lexicon)
         self._attachment = Attachment(lexicon)
-        self._read = lru_cache(_MEMO)(self.read_sentence)
+        self._found = lru_cache(_MEMO)(self.read_sentence)
+        self._pieces = Pieces(self._vocabulary, self._said)
 
     def read(self, report: str) -> list[Triplet]:
         """The triplets of a report in the order of mention; spans are characters of the report as given."""
-        return [
-            Triplet(number, *found[:4], starts[first + found.start], ends[first + found.end - 1])
-            for number, ids, first, starts, ends in cut_sentences(self._vocabulary, report, read_sections(report))
-            for found in self._read(ids)
+        triplets: list[Triplet] = []
+        number = 0
+        for start, said in self._pieces.of(report, read_sections(report)):
+            triplets += [triplet.moved(number, start) for triplet in said.triplets]
+            number += said.sentences
+        return triplets
+
+    def _said(self, _: str, sentences: Sequence[Sentence]) -> Said:
+        triplets = [
+            Triplet(number, *found[:4], starts[found.start], ends[found.end - 1])
+            for number, (ids, starts, ends) in enumerate(sentences)
+            for found in self._found(ids)
         ]
+        return Said(triplets, len(sentences))
 
     def read_sentence(self, ids: tuple[int, ...]) -> tuple[Found, ...]:
         """The triplets of one sentence of word ids."""
@@ -69,4 +86,5 @@ class SpacyReader:
 
     def read(self, items: Sequence[Item]) -> tuple[list[tuple[str, Triplet]], dict[str, int]]:
         """The triplets of some reports."""
-        return [(item.study_id, triplet) for item in items for triplet in self._rules.read(item.text)], {}
+        with collector_paused():
+            return [(item.study_id, triplet) for item in items for triplet in self._rules.read(item.text)], {}

@@ -13,3 +13,10 @@ class Triplet(NamedTuple):
     severity: str | None
     start: int
     end: int
+
+    def moved(self, sentences: int, characters: int) -> "Triplet":
+        """The same triplet so much further on in a report."""
+        sentence, pathology, anatomy, existence, severity, start, end = self
+        return Triplet(
+            sentence + sentences, pathology, anatomy, existence, severity, start + characters, end + characters
+        )

@@ -8,17 +8,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag, auto
+from functools import lru_cache
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import yaml
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
-from spacy.attrs import IDX, LENGTH, LOWER
+from spacy.attrs import LOWER
 from spacy.lang.en import English
 from spacy.tokenizer import Tokenizer
+from spacy.tokens import Token
 from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex
 from spacy.vocab import Vocab
 
@@ -26,16 +27,16 @@ from pipeline.errors import ParamsError
 from pipeline.triplets.lexicon import SIDES, Lexicon
 
 UNKNOWN, STOP = 0, 1  # word ids: a word of no phrase, the end of a sentence
-_SPACE, _MEANING = -1, -1
+_MEANING = -1
 _CUES_FILE = Path(__file__).with_name("cues.yaml")
 _STOPS = (".", "!", "\N{FULLWIDTH FULL STOP}", "\N{IDEOGRAPHIC FULL STOP}")
 # Hyphens inside words and the stops of abbreviations would split phrases; one character gives one, so spans stay true.
 _HYPHEN = re.compile(r"[-\u2010-\u2013](?<=[A-Za-z].)(?=[A-Za-z0-9])")  # the set first: searching is then quick
 _SHORT = re.compile(r"\.(?<=\b(?:vs|dr).)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff]")
-_RUN = re.compile(
-    r"(?<!\S)\S{200,}"
-)  # the tokenizer takes signs off such a one by one, in time that grows with the square
+_RUN = re.compile(r"\S+|\n\s*\n\s*")  # what stands between spaces, or an empty line
+_LONG = re.compile(r"\S{200,}")  # the tokenizer takes signs off such a one by one, in time that grows with the square
+_MEMO = 1 << 16  # different runs; each costs about 0.5 kB
 _SIGN_AFTER_SIGN = re.compile(r"(?<=[\W_])[\W_]")
 _STOPS_INSIDE = (r"(?<=[A-Za-z])\.(?=[A-Za-z0-9])", r"(?<=[0-9])\.(?=[A-Za-z])")  # "effusion.No", "1.There"
 _CORRECTABLE = re.compile(r"[a-z]{6,}")
@@ -106,32 +107,34 @@ class Vocabulary:
         self._tokenizer = _tokenizer()
         self._ids: dict[str, int] = dict.fromkeys(_STOPS, STOP)
         self._trie: dict[int, Any] = {}
-        self._seen: dict[int, int] = {}  # spaCy's hash of a lower-case word -> our id
+        self._words_of = lru_cache(_MEMO)(self._split)
         for phrase, parts in _phrases(lexicon):
             self._add(phrase, parts)
         self._corrections = sorted(word for word in self._names(lexicon) if len(word) >= 7)
 
     def words(self, text: str) -> Words:
         """The words of a text. Whitespace is left out, but an empty line ends a sentence."""
-        doc = self._tokenizer(_plain(text))
-        table: list[list[int]] = doc.to_array([LOWER, IDX, LENGTH]).astype(np.uint64).T.tolist() if len(doc) else []
-        if not table:
-            return Words([], [], [])
-        hashes, starts, lengths = table
-        seen = self._seen
-        ids = [seen[key] if key in seen else self._learn(key) for key in hashes]
-        ends = [start + length for start, length in zip(starts, lengths, strict=True)]
-        if _SPACE not in ids:
-            return Words(ids, starts, ends)
-        kept = [index for index, word in enumerate(ids) if word != _SPACE]
-        return Words([ids[i] for i in kept], [starts[i] for i in kept], [ends[i] for i in kept])
+        ids: list[int] = []
+        starts: list[int] = []
+        ends: list[int] = []
+        for run in _RUN.finditer(_CONTROL.sub(" ", text)):
+            at = run.start()
+            for word, start, end in self._words_of(run[0]):
+                ids.append(word)
+                starts.append(at + start)
+                ends.append(at + end)
+        return Words(ids, starts, ends)
 
     def mentions(self, ids: Sequence[int]) -> list[Mention]:
         """The phrases in a sentence of word ids, the longest first, from left to right, never overlapping."""
         found: list[Mention] = []
-        index, count = 0, len(ids)
+        index, count, first = 0, len(ids), self._trie.get
         while index < count:
-            node, end, meaning, best = self._trie.get(ids[index]), index, None, index
+            node = first(ids[index])
+            if node is None:  # most often
+                index += 1
+                continue
+            end, meaning, best = index, None, index + 1
             while node is not None:
                 end += 1
                 if _MEANING in node:
@@ -139,14 +142,13 @@ class Vocabulary:
                 node = node.get(ids[end]) if end < count else None
             if meaning is not None:
                 found.append(Mention(meaning, index, best))
-            index = best if meaning is not None else index + 1
+            index = best
         return found
 
     def _add(self, phrase: str, parts: Mapping[str, Any]) -> None:
         node = self._trie
-        for token in self._tokenizer(_plain(phrase.lower())):
-            if not token.is_space:
-                node = node.setdefault(self._ids.setdefault(token.text, len(self._ids) + STOP), {})
+        for token in self._tokens(phrase.lower()):
+            node = node.setdefault(self._ids.setdefault(token.text, len(self._ids) + STOP), {})
         meaning: Meaning = node.setdefault(_MEANING, Meaning())
         for name, value in parts.items():
             if name == "described":
@@ -159,19 +161,20 @@ class Vocabulary:
         names = [*lexicon.pathologies, *lexicon.anatomies]
         return {word for name in names for word in (*name.split(), *lexicon.plural(name).split()) if word in self._ids}
 
-    def _learn(self, key: int) -> int:
-        """The id of a word met for the first time, corrected when it is nearly a word of the lexicon."""
-        word = self._tokenizer.vocab.strings[key]
+    def _split(self, run: str) -> tuple[tuple[int, int, int], ...]:
+        """The words of a run of characters: id, first character and end. The tokenizer, too, cuts at spaces first."""
+        if run.isspace():
+            return ((STOP, 0, len(run)),)
+        return tuple([(self._id(token.lower_), token.idx, token.idx + len(token)) for token in self._tokens(run)])
+
+    def _tokens(self, text: str) -> list[Token]:
+        return [token for token in self._tokenizer(_plain(text)) if not token.text.isspace()]
+
+    def _id(self, word: str) -> int:
+        """The id of a word in lower case, corrected when it is nearly a word of the lexicon."""
         if not word.strip("."):
-            known = STOP
-        elif word.isspace():
-            known = STOP if word.count("\n") > 1 else _SPACE
-        elif word in self._ids:
-            known = self._ids[word]
-        else:
-            known = self._ids.get(self._corrected(word), UNKNOWN)
-        self._seen[key] = known
-        return known
+            return STOP
+        return self._ids[word] if word in self._ids else self._ids.get(self._corrected(word), UNKNOWN)
 
     def _corrected(self, word: str) -> str:
         """The name within one edit (two from twelve letters on) and with the same first letter, or the word itself."""
@@ -194,8 +197,8 @@ def _tokenizer() -> Tokenizer:
 
 
 def _plain(text: str) -> str:
-    plain = _HYPHEN.sub(" ", _SHORT.sub(" ", _CONTROL.sub(" ", text)))
-    return _RUN.sub(lambda run: _SIGN_AFTER_SIGN.sub(" ", run[0]), plain)
+    plain = _HYPHEN.sub(" ", _SHORT.sub(" ", text))
+    return _LONG.sub(lambda run: _SIGN_AFTER_SIGN.sub(" ", run[0]), plain)
 
 
 def _phrases(lexicon: Lexicon) -> Iterator[tuple[str, dict[str, Any]]]:

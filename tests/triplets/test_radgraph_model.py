@@ -19,7 +19,8 @@ from pipeline.triplets import extract, shards
 from pipeline.triplets.lexicon import load_lexicon
 from pipeline.triplets.radgraph_archive import RadGraphConfig
 from pipeline.triplets.radgraph_model import Annotation, RadGraphModel, batch_spans, length_batches
-from pipeline.triplets.radgraph_rules import COUNTS, GraphRules
+from pipeline.triplets.radgraph_reading import COUNTS
+from pipeline.triplets.radgraph_rules import GraphRules
 
 GOLDEN = Path(__file__).with_name("radgraph_golden.json")
 LONGEST = 96  # word pieces of a segment: reports of more are common in these tests

@@ -12,6 +12,7 @@ from pipeline.triplets.lexicon import load_lexicon
 from pipeline.triplets.radgraph_rules import GraphRules
 from pipeline.triplets.spacy_rules import SpacyRules
 
+_RULES = GraphRules(load_lexicon())
 P, U, A, N = "OBS-DP", "OBS-U", "OBS-DA", "ANAT-DP"
 _XL = {
     P: "Observation::definitely present",
@@ -41,7 +42,7 @@ def annotate(text: str, words: dict[str, str]) -> dict[str, Any]:
 
 
 def _said(annotation: dict[str, Any], rules: GraphRules | None = None, report: str | None = None) -> str:
-    triplets = (rules or GraphRules(load_lexicon())).read(annotation, report)
+    triplets = (rules or _RULES).read(annotation, report)
     return "; ".join(" ".join(word or "-" for word in triplet[1:5]) for triplet in triplets)
 
 
@@ -165,7 +166,7 @@ def test_rules(case: tuple[str, dict[str, str], str]):
 @pytest.mark.parametrize("case", _CASES.values(), ids=_CASES.keys())
 def test_spans_and_sentences_are_the_reports(case: tuple[str, dict[str, str], str]):
     text, words, expected = case
-    report, rules = f"The chest.\n\n  {text.replace(' .', '.').upper()}", GraphRules(load_lexicon())
+    report, rules = f"The chest.\n\n  {text.replace(' .', '.').upper()}", _RULES
     assert _said(annotate(text, words), rules, report) == expected
     triplets, own = rules.read(annotate(text, words), report), rules.read(annotate(text, words), None)
     assert {triplet.sentence for triplet in triplets} == {1}
@@ -230,7 +231,7 @@ def _broken(**changes: Any) -> dict[str, Any]:
 )
 def test_broken_annotations(annotation: dict[str, Any], message: str):
     with pytest.raises(DatasetError, match=message):
-        GraphRules(load_lexicon()).read(annotation, None)
+        _RULES.read(annotation, None)
 
 
 _VOCABULARY = [
@@ -276,6 +277,3 @@ def test_any_graph_is_read_and_every_observation_accounted_for(annotation: dict[
         if tokens[first : last + 1] == ["effusion"] and entity["label"] in (P, U, A):
             start = sum(len(token) + 1 for token in tokens[:first])
             assert (start, start + len("effusion")) in {(t.start, t.end) for t in triplets}
-
-
-_RULES = GraphRules(load_lexicon())
