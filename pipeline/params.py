@@ -322,4 +322,6 @@ def _problem(item: Any) -> str:
         return f"{name} is not a parameter"
     if item["type"] == "missing":
         return f"{name} is missing"
+    if item["type"] == "value_error":  # of values that do not fit each other
+        return f"{name}: {item['ctx']['error']}" if name else str(item["ctx"]["error"])
     return f"{name} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
