@@ -166,7 +166,7 @@ def mimic_cxr(root: Path, patients: int) -> list[str]:
     split, paths = ["dicom_id,study_id,subject_id,split"], []
     for n in range(4 * patients):
         subject, study, name = 10_000_000 + n // 4, 50_000_000 + n // 2, f"{n:08x}-aaaaaaaa-bbbbbbbb-cccccccc-{n:08x}"
-        view = ("PA", "")[n % 2]
+        view = ("PA", "", "AP", "")[n % 4]
         metadata.append(f'{name},{subject},{study},"CHEST (PA AND LAT)",{view},3056,2544,21800506,213014.531')
         split.append(f"{name},{study},{subject},{('train', 'train', 'validate', 'test')[n // 4 % 4]}")
         folder = f"files/p{str(subject)[:2]}/p{subject}/s{study}"

@@ -48,7 +48,10 @@ def test_every_corpus_has_a_reader_of_its_usual_folder():
     ("overrides", "message"),
     [
         (["~benchmarks.rsna"], "params.yaml: grounding names 'rsna', which is not among the benchmarks"),
-        (["+benchmarks.nih={folder: nih, labels: a.csv}"], "params.yaml: benchmarks.nih is no benchmark; those are cxr14, rsna"),
+        (
+            ["+benchmarks.nih={folder: nih, labels: a.csv}"],
+            "params.yaml: benchmarks.nih is no benchmark; those are cxr14, rsna",
+        ),
         (["+benchmarks.rsna.votes=2"], "benchmarks.rsna.votes is not a parameter"),
         (["+benchmark=vinbigdata", "benchmarks.vinbigdata.votes=4"], "benchmarks.vinbigdata.votes = 4"),
     ],

@@ -42,28 +42,41 @@ def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[st
     Raises:
         DatasetError: a file or column is missing, a value is not as published, or nothing remains.
     """
-    table = _read_tables(root)
-    viewed = with_view(table, root / METADATA, views)
-    files = list_files(root, ["files"], (".jpg", ".txt"))
-    present = viewed.join(files.select("path", "bytes"), on="path", how="inner")
-    found = present.select("study_id", "patient_id", "split", "report_path").unique("study_id")
-    reported = found.join(files.select(report_path="path"), on="report_path", how="semi").sort("patient_id", "study_id")
-    studies = _select_reports(reported, root, sections)
+    present, counts = find_images(root, views)
+    reported = present.filter("has_report").unique("study_id").sort("patient_id", "study_id")
+    studies = select_reports(reported, root, sections)
     images = present.join(studies, on="study_id", how="semi").sort("patient_id", "study_id", "image_id")
-    counts = {
-        "images_published": table.height,
-        "images_without_view": table["view"].null_count(),
-        "images_of_other_views": table["view"].count() - viewed["view"].count(),
-        "images_missing": viewed.height - present.height,
-        "studies_without_report": found.height - reported.height,
-        "studies_without_section": reported.height - studies.height,
-    } | count_kept(studies, images)
+    counts |= {"studies_without_section": reported.height - studies.height} | count_kept(studies, images)
     if studies.is_empty():
         raise DatasetError(
             f"{root}/files holds no image with a report: {counts['images_missing']} images and "
             f"{counts['studies_without_report']} reports are missing; unpack images and reports there."
         )
     return Corpus(studies, images, counts, "official split")
+
+
+def find_images(root: Path, views: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The images of the wanted views that have a file; no image or report is opened.
+
+    Returns:
+        schemas.IMAGES, with report_path and has_report; and the counts of what was left out.
+
+    Raises:
+        DatasetError: a table is missing or not as published.
+    """
+    table = _read_tables(root)
+    viewed = with_view(table, root / METADATA, views)
+    files = list_files(root, ["files"], (".jpg", ".txt"))
+    present = viewed.join(files.select("path", "bytes"), on="path", how="inner")
+    present = present.with_columns(has_report=pl.col("report_path").is_in(files["path"].implode()))
+    studies = present.unique("study_id")
+    return present, {
+        "images_published": table.height,
+        "images_without_view": table["view"].null_count(),
+        "images_of_other_views": table["view"].count() - viewed["view"].count(),
+        "images_missing": viewed.height - present.height,
+        "studies_without_report": studies.height - int(studies["has_report"].sum()),
+    }
 
 
 def _read_tables(root: Path) -> pl.DataFrame:
@@ -97,7 +110,7 @@ def _ids_present(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
     return rows
 
 
-def _select_reports(studies: pl.DataFrame, root: Path, sections: Sequence[str]) -> pl.DataFrame:
+def select_reports(studies: pl.DataFrame, root: Path, sections: Sequence[str]) -> pl.DataFrame:
     """Read each study's report and keep the studies with text in a wanted section."""
     selected = [select_sections(_read_report(root / path), sections) for path in studies["report_path"]]
     columns = pl.DataFrame(selected, schema={"report": pl.String, "sections": pl.String}, orient="row")
