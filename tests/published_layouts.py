@@ -126,14 +126,14 @@ def vinbigdata(root: Path, images: int = 15_000, normal: int = 10_606, boxes: in
     return [f"train/{name}.dicom" for name in ids]
 
 
-def covidx(root: Path, train: int = 67_863, val: int = 8_473, test: int = 8_482) -> list[str]:
-    """Every seventh file name holds spaces; patient numbers are unique per source only."""
+def covidx(root: Path, train: int = 67_863, val: int = 8_473, test: int = 8_482, *, visits: int = 1) -> list[str]:
+    """Every seventh file name holds spaces; patient numbers are unique per source only, and `visits` images a patient."""
     paths, number = [], 0
     for split, count in (("train", train), ("val", val), ("test", test)):
         lines = []
         for _ in range(count):
             name = f"SARS ({number}) x-ray.jpg" if number % 7 == 0 else f"{number}.png"
-            lines.append(f"{number // 3} {name} {('positive', 'negative')[number % 2]} source{number % 3}")
+            lines.append(f"{number // (3 * visits)} {name} {('positive', 'negative')[number % 2]} source{number % 3}")
             paths.append(f"{split}/{name}")
             number += 1
         (root / f"{split}.txt").write_text("\r\n".join(lines) + "\n")
