@@ -127,7 +127,7 @@ def vinbigdata(root: Path, images: int = 15_000, normal: int = 10_606, boxes: in
 
 
 def covidx(root: Path, train: int = 67_863, val: int = 8_473, test: int = 8_482, *, visits: int = 1) -> list[str]:
-    """Every seventh file name holds spaces; patient numbers are unique per source only, and `visits` images a patient."""
+    """Every seventh file name holds spaces; patient numbers are unique per source only; `visits` images a patient."""
     paths, number = [], 0
     for split, count in (("train", train), ("val", val), ("test", test)):
         lines = []
