@@ -2,13 +2,16 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import published_layouts as layouts
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner, Result
 
 from pipeline.benchmarks import BENCHMARKS
 from pipeline.check import Examined, examine, print_examined
 from pipeline.check.datasets import Inspected, published
+from pipeline.cli import app
 from pipeline.corpora import CORPORA
 from pipeline.errors import ParamsError
 from pipeline.params import compose, parse_params
@@ -175,6 +178,29 @@ def test_a_table_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert examined.problems == []
     assert one(examined, "csv").state == "found"
     assert "patient 1" not in shown(examined)
+
+
+def test_phantoms_are_told_from_patients(data: Path) -> None:
+    (data / "truth").mkdir()
+    columns = ("dataset", "image_id", "finding", "severity")
+    pl.DataFrame(schema=dict.fromkeys(columns, pl.String)).write_parquet(data / "truth/severity.parquet")
+    examined = look(data)
+    assert examined.phantoms
+    assert f"data.root is {data}: phantoms that the pipeline drew itself" in shown(examined)
+    assert {seen.state for seen in examined.datasets} == {"found"}
+    assert "images listed 60" in one(examined, "rsna").counts
+
+
+def test_the_command_ends_with_code_0_only_if_the_experiment_can_run(data: Path) -> None:
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["check", *arguments, "-S", "corpus=mimic_cxr", "-S", f"data.root={data}"])
+
+    done = run()
+    assert (done.exit_code, "The datasets of the experiment can be read." in done.output) == (0, True)
+    (data / "covidx-cxr4/val.txt").unlink()
+    done = run()
+    assert (done.exit_code, "cannot run: " in done.output) == (1, True)
+    assert run("rsna", "--full").exit_code == 0
 
 
 def test_published_counts_are_counts_of_the_readers() -> None:
