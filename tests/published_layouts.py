@@ -4,7 +4,7 @@ Each writer returns the image paths that its label files speak of; `fill` makes 
 """
 
 import gzip
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -203,6 +203,20 @@ def csv_table(root: Path, patients: int) -> list[str]:
     rows = [f'scans/{n}.png,"FINDINGS: Clear, visit {n}.",patient {n // 2},PA' for n in range(2 * patients)]
     _write(root / "studies.csv", ["image,report,patient,view", *rows])
     return [f"scans/{n}.png" for n in range(2 * patients)]
+
+
+SMALL: dict[str, Callable[[Path], list[str]]] = {  # each dataset in small, most with several images of a patient
+    "cxr14": lambda root: cxr14(root, 400, 120),
+    "rsna": lambda root: rsna(root, 150, 60, 90),
+    "siim": lambda root: siim(root, 150, 40, 60)[0],
+    "covidx": lambda root: covidx(root, 60, 45, 45, visits=2),
+    "covid_chestxray": lambda root: covid_chestxray(root, 90),
+    "vinbigdata": lambda root: vinbigdata(root, 150, 60, 900),
+    "rahman": lambda root: rahman(root, **{"COVID": 40, "Lung_Opacity": 20, "Normal": 40, "Viral Pneumonia": 20}),
+    "mimic_cxr": lambda root: mimic_cxr(root, 24),
+    "openi": lambda root: openi(root, 60),
+    "csv": lambda root: csv_table(root, 90),
+}
 
 
 def fill(root: Path, paths: Iterable[str]) -> None:

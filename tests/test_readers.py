@@ -1,7 +1,7 @@
 """What holds for every reader: no patient is in two splits, and damaged files end in a named error or in tables."""
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +18,6 @@ from pipeline.errors import PipelineError
 from pipeline.phantom.build import PhantomParams, build
 from pipeline.splits import SPLITS
 
-RAHMAN = {"COVID": 40, "Lung_Opacity": 20, "Normal": 40, "Viral Pneumonia": 20}
-WRITERS: dict[str, Callable[[Path], list[str]]] = {
-    "cxr14": lambda root: layouts.cxr14(root, 400, 120),
-    "rsna": lambda root: layouts.rsna(root, 150, 60, 90),
-    "siim": lambda root: layouts.siim(root, 150, 40, 60)[0],
-    "covidx": lambda root: layouts.covidx(root, 60, 45, 45, visits=2),
-    "covid_chestxray": lambda root: layouts.covid_chestxray(root, 90),
-    "vinbigdata": lambda root: layouts.vinbigdata(root, 150, 60, 900),
-    "rahman": lambda root: layouts.rahman(root, **RAHMAN),
-    "mimic_cxr": lambda root: layouts.mimic_cxr(root, 24),
-    "openi": lambda root: layouts.openi(root, 60),
-    "csv": lambda root: layouts.csv_table(root, 90),
-}
 PHANTOMS = {"mimic_cxr": "mimic-cxr-jpg", "cxr14": "nih-chestxray14", "rsna": "rsna-pneumonia", "siim": "siim-acr",
             "covidx": "covidx-cxr4"}  # fmt: skip
 READERS = [*BENCHMARKS, *(f"corpus {name}" for name in CORPORA)]
@@ -51,7 +38,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pat
     roots = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BENCHMARKS["siim"], "read_size", lambda _: (layouts.SIDE, layouts.SIDE))
-        for name, write in WRITERS.items():
+        for name, write in layouts.SMALL.items():
             roots[name] = tmp_path_factory.mktemp(name)
             layouts.fill(roots[name], write(roots[name]))
         yield roots
