@@ -3,6 +3,7 @@
 What DVC runs is in `stages/`; this command holds what a person types beside `dvc`.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pipeline.errors import PipelineError
-from pipeline.params import compose, load_params, parse_params
+from pipeline.params import Params, compose, load_params, parse_params
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -23,6 +24,23 @@ def compose_params(
     text, values = compose(Path("conf"), overrides or [])
     parse_params(values)
     Path("params.yaml").write_text(text)
+
+
+@app.command()
+def check(
+    dataset: Annotated[str | None, typer.Argument(help="Look at this dataset alone, such as rsna")] = None,
+    override: Annotated[list[str] | None, typer.Option("--set-param", "-S", help="As for `dvc exp run`")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Decode every image, on all cores")] = False,
+) -> None:
+    """Look at the datasets below data.root; exit code 0 only if the experiment of params.yaml can run."""
+    from rich.console import Console
+
+    from pipeline.check import examine, print_examined
+
+    params = parse_params(compose(Path("conf"), override)[1]) if override else load_params([*Params.model_fields])
+    examined = examine(params, dataset, len(os.sched_getaffinity(0)) if full else None)
+    print_examined(examined, Console())
+    raise typer.Exit(1 if examined.problems else 0)
 
 
 @app.command()

@@ -9,6 +9,7 @@ import gzip
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import IO, TypeAlias
@@ -23,6 +24,25 @@ MAX_DEPTH = 5  # folders below a dataset's root; a link that points upwards ends
 SHOWN = 40  # characters of an unexpected value that a message shows
 
 
+@dataclass(frozen=True)
+class Source:
+    """A dataset as its source publishes it.
+
+    Attributes:
+        name: how people call it.
+        folder: its usual folder below data.root.
+        label_files: what its reader reads beside images and reports, below that folder.
+        licence: under which its images may be used.
+        access: where to ask for it.
+    """
+
+    name: str
+    folder: str
+    label_files: tuple[str, ...]
+    licence: str
+    access: str
+
+
 def find_label_file(root: Path, names: Sequence[str], dataset: str) -> Path:
     """The first of several names that exists in a dataset's folder.
 
@@ -34,11 +54,7 @@ def find_label_file(root: Path, names: Sequence[str], dataset: str) -> Path:
     Raises:
         DatasetError: the folder is missing, or none of the files is in it.
     """
-    if not root.is_dir():
-        raise DatasetError(
-            f"{root} is missing: put {dataset} there as unpacked, set data.root or the folder to where it is, "
-            f"or remove the dataset from params.yaml."
-        )
+    check_folder(root, dataset)
     for name in names:
         if (root / name).is_file():
             return root / name
@@ -48,7 +64,22 @@ def find_label_file(root: Path, names: Sequence[str], dataset: str) -> Path:
     )
 
 
-def read_csv(path: Path, columns: Mapping[str, DataType]) -> pl.DataFrame:
+def check_folder(root: Path, dataset: str) -> None:
+    """See that a folder of a dataset is there.
+
+    Raises:
+        DatasetError: it is not.
+    """
+    if not root.is_dir():
+        raise DatasetError(
+            f"{root} is missing: put {dataset} there as unpacked, set data.root or the folder to where it is, "
+            f"or remove the dataset from params.yaml."
+        )
+
+
+def read_csv(
+    path: Path, columns: Mapping[str, DataType], optional: Mapping[str, DataType] | None = None
+) -> pl.DataFrame:
     """Read named columns of a comma-separated file, plain or gzipped, under declared types.
 
     Values are stripped and empty ones are null. Header names are stripped, a byte order mark and empty fields at the
@@ -57,6 +88,7 @@ def read_csv(path: Path, columns: Mapping[str, DataType]) -> pl.DataFrame:
     Args:
         path: the file.
         columns: the wanted columns and their types.
+        optional: further columns, null where the file has none of that name.
 
     Returns:
         The wanted columns, and `line`: where in the file the row begins, counted from 1.
@@ -70,8 +102,11 @@ def read_csv(path: Path, columns: Mapping[str, DataType]) -> pl.DataFrame:
     missing = [name for name in columns if name not in header]
     if missing:
         raise DatasetError(
-            f"{path} lacks the column {missing[0]!r} in its first line: restore the file as published by its source."
+            f"{path} lacks the column {missing[0]!r} in its first line, whose names are separated by commas: "
+            f"restore the file as published, or name the column so."
         )
+    extra = optional or {}
+    columns = {**columns, **{name: kind for name, kind in extra.items() if name in header}}
     width = max(index for index, name in enumerate(header) if name) + 1
     pick = itemgetter(*(header.index(name) for name in columns))
     rows = []
@@ -82,7 +117,8 @@ def read_csv(path: Path, columns: Mapping[str, DataType]) -> pl.DataFrame:
             )
         rows.append((line, *pick(record)) if len(columns) > 1 else (line, pick(record)))
     text = pl.DataFrame(rows, schema={"line": pl.Int64, **dict.fromkeys(columns, pl.String)}, orient="row")
-    return _typed(text, path, columns)
+    absent = {name: pl.lit(None, kind) for name, kind in extra.items() if name not in columns}
+    return _typed(text, path, columns).with_columns(**absent)
 
 
 def read_lines(path: Path) -> pl.DataFrame:
@@ -132,7 +168,7 @@ def list_files(root: Path, folders: Sequence[str], suffixes: Sequence[str]) -> p
 
     Args:
         root: the dataset's folder.
-        folders: where to look, relative to root; those that do not exist are passed over.
+        folders: where to look, relative to root ("" is root itself); those that do not exist are passed over.
         suffixes: wanted endings in lower case, compared without regard to case.
 
     Returns:
@@ -155,9 +191,10 @@ def list_files(root: Path, folders: Sequence[str], suffixes: Sequence[str]) -> p
 
 def _walk(folder: str, relative: str, endings: tuple[str, ...], depth: int, found: list[tuple[str, str, int]]) -> None:
     """Add path, name and size of the wanted files; half a million of them should take seconds."""
+    prefix = f"{relative}/" if relative else ""
     with os.scandir(folder) as entries:
         for entry in entries:
-            path = f"{relative}/{entry.name}"
+            path = prefix + entry.name
             if entry.name.lower().endswith(endings):
                 found.append((path, entry.name, entry.stat().st_size))
             elif depth and entry.is_dir():
@@ -186,8 +223,9 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _damaged(path: Path, error: Exception, line: int | None = None) -> DatasetError:
     where = f"{path}, line {line}," if line else f"{path}"
-    reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
-    return DatasetError(f"{where} cannot be read ({reason}): fetch the file again.")
+    if isinstance(error, UnicodeDecodeError):
+        return DatasetError(f"{where} is not UTF-8 text: fetch the file again, or save it as UTF-8.")
+    return DatasetError(f"{where} cannot be read ({error}): fetch the file again.")
 
 
 def _typed(text: pl.DataFrame, path: Path, columns: Mapping[str, DataType]) -> pl.DataFrame:

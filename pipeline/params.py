@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pipeline.errors import ParamsError
 
+BENCHMARKS = ("cxr14", "rsna", "siim", "covidx", "covid_chestxray", "vinbigdata", "rahman")
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -34,10 +35,10 @@ class Data(Section):
 class Corpus(Section):
     """The image-report pairs to pre-train on."""
 
-    name: Literal["mimic_cxr", "covid_chestxray"]
+    name: Literal["mimic_cxr", "covid_chestxray", "openi", "csv"]
     folder: str  # below data.root; "." when data.root is the dataset itself
-    labels: str  # the file whose change re-runs the reader
-    views: tuple[str, ...] = Field(min_length=1)
+    labels: str  # the file whose change re-runs the reader; the table of corpus csv
+    views: tuple[str, ...]  # wanted; none means all images, whether their view is known or not
     sections: tuple[Literal["findings", "impression"], ...] = Field(min_length=1)
 
 
@@ -57,6 +58,7 @@ class BenchmarkFolder(Section):
 
     folder: str  # below data.root; "." when data.root is the dataset itself
     labels: str  # the file whose change re-runs the reader
+    votes: Annotated[int, Field(ge=1, le=3)] | None = None  # vinbigdata: radiologists of three who must name a finding
 
 
 class Images(Section):
@@ -233,6 +235,18 @@ class Params(Section):
     augment: Augment
     evaluation: Evaluation
 
+    @model_validator(mode="after")
+    def _benchmarks_are_known(self) -> "Params":
+        for name, folder in self.benchmarks.items():
+            if name not in BENCHMARKS:
+                raise ValueError(f"benchmarks.{name} is no benchmark; those are {', '.join(BENCHMARKS)}")
+            if folder.votes is not None and name != "vinbigdata":
+                raise ValueError(f"benchmarks.{name}.votes is not a parameter: votes are vinbigdata's")
+        for name in self.grounding:
+            if name not in self.benchmarks:
+                raise ValueError(f"grounding names {name!r}, which is not among the benchmarks")
+        return self
+
 
 def load_params(reads: Sequence[str], path: Path = Path("params.yaml")) -> Params:
     """Read and validate params.yaml, keeping only the sections that a stage declares.
@@ -309,4 +323,6 @@ def _problem(item: Any) -> str:
         return f"{name} is not a parameter"
     if item["type"] == "missing":
         return f"{name} is missing"
+    if item["type"] == "value_error":  # of values that do not fit each other
+        return f"{name}: {item['ctx']['error']}" if name else str(item["ctx"]["error"])
     return f"{name} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"

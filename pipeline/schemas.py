@@ -37,6 +37,12 @@ IMAGES = pa.schema([
     pa.field("age", pa.float32()),  # years
 ])  # fmt: skip
 
+SPLITS = pa.schema([
+    _required("patient_id", pa.string()),
+    _required("split", pa.string()),
+    _required("rule", pa.string()),  # the published list, or the hash rule with its seed
+])  # fmt: skip
+
 LABELS = pa.schema([
     _required("image_id", pa.string()),
     _required("finding", pa.string()),

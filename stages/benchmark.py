@@ -2,17 +2,23 @@
 
 from pathlib import Path
 
+import polars as pl
+
 from pipeline.benchmarks import BENCHMARKS
-from pipeline.schemas import BOXES, IMAGES, LABELS, MASKS, write_table
-from stages.common import run, stage_params
+from pipeline.schemas import BOXES, IMAGES, LABELS, MASKS, SPLITS, write_table
+from stages.common import run, stage_params, write_metrics
 
 
 def main(name: str) -> None:
     params = stage_params("seed", "data", "benchmarks")
-    root = Path(params.data.root) / params.benchmarks[name].folder
-    benchmark = BENCHMARKS[name].read(root, seed=params.seed)
+    chosen = params.benchmarks[name]
+    settings = chosen.model_dump(exclude={"folder", "labels"}, exclude_none=True)
+    benchmark = BENCHMARKS[name].read(Path(params.data.root) / chosen.folder, seed=params.seed, **settings)
     out = Path("data/benchmarks") / name
     write_table(benchmark.images, out / "images.parquet", IMAGES)
+    patients = benchmark.images.select("patient_id", "split").unique().sort("patient_id")
+    write_table(patients.with_columns(rule=pl.lit(benchmark.split_rule)), out / "splits.parquet", SPLITS)
+    write_metrics(out / "counts.json", benchmark.counts)
     write_table(benchmark.labels, out / "labels.parquet", LABELS)
     if benchmark.boxes is not None:
         write_table(benchmark.boxes, out / "boxes.parquet", BOXES)

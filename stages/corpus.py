@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.corpora import READERS
+from pipeline.corpora import CORPORA
 from pipeline.schemas import IMAGES, STUDIES, write_table
 from stages.common import run, stage_params, write_metrics
 
@@ -11,9 +11,13 @@ OUT = Path("data/corpus")
 
 def main() -> None:
     params = stage_params("seed", "data", "corpus")
-    root = Path(params.data.root) / params.corpus.folder
-    corpus = READERS[params.corpus.name](
-        root, views=params.corpus.views, sections=params.corpus.sections, seed=params.seed
+    chosen = params.corpus
+    corpus = CORPORA[chosen.name].read(
+        Path(params.data.root) / chosen.folder,
+        labels=chosen.labels,
+        views=chosen.views,
+        sections=chosen.sections,
+        seed=params.seed,
     )
     write_table(corpus.studies, OUT / "studies.parquet", STUDIES)
     write_table(corpus.images, OUT / "images.parquet", IMAGES)

@@ -31,10 +31,10 @@ def main() -> None:
 
 def check(labels: Path) -> None:
     """Before DVC looks for the file and names no remedy."""
-    if not labels.is_file():
+    if not labels.exists():
         raise DatasetError(
-            f"{labels} is missing: unpack the dataset there, set data.root or its folder to where it is, "
-            "or leave a benchmark you lack out of `benchmarks`."
+            f"{labels} is missing: unpack the dataset there, set data.root, its folder or its labels to what you have, "
+            "or leave a benchmark you lack out of `benchmarks`; `cxr check` shows what is there."
         )
 
 

@@ -16,7 +16,7 @@ def main() -> None:
     params = stage_params("seed", "threads", "benchmarks", "text_encoder")
     fix_torch(params)
     query_sets = read_table(Path("data/query_sets.parquet"), QUERY_SETS)
-    canonical = {name: BENCHMARKS[name].findings.values() for name in params.benchmarks}
+    canonical = {name: BENCHMARKS[name].FINDINGS.values() for name in params.benchmarks}
     findings = {name: {finding: finding for finding in found} for name, found in canonical.items()}
     prompts = prompt_table(query_sets, findings, load_knowledge())
     vectors = encode_prompts(prompts, load_encoder(str(MODELS / "text_encoder")), params.text_encoder.pooling)

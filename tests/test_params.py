@@ -1,10 +1,14 @@
 import copy
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from pipeline.benchmarks import BENCHMARKS
+from pipeline.corpora import CORPORA
 from pipeline.errors import ParamsError
-from pipeline.params import compose, load_params, parse_params
+from pipeline.params import BENCHMARKS as KNOWN
+from pipeline.params import Corpus, compose, load_params, parse_params
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,6 +22,43 @@ def test_params_yaml_is_the_composition_of_the_defaults():
 def test_every_group_composes_to_valid_params(group):
     for option in sorted((ROOT / "conf" / group).glob("*.yaml")):
         _, values = compose(ROOT / "conf", [f"{group}={option.stem}"])
+        parse_params(values)
+
+
+def test_every_benchmark_can_be_added_to_any_corpus():
+    names = [path.stem for path in (ROOT / "conf/benchmark").glob("*.yaml")]
+    assert set(names) == set(BENCHMARKS) == set(KNOWN)
+    _, values = compose(ROOT / "conf", ["corpus=csv", f"+benchmark=[{','.join(sorted(names))}]"])
+    params = parse_params(values)
+    assert list(params.benchmarks) == sorted(names)
+    for name, benchmark in params.benchmarks.items():
+        source = BENCHMARKS[name].SOURCE
+        assert (benchmark.folder, benchmark.labels in source.label_files) == (source.folder, True)
+
+
+def test_every_corpus_has_a_reader_of_its_usual_folder():
+    assert set(get_args(Corpus.model_fields["name"].annotation)) == set(CORPORA)
+    for name in CORPORA:
+        _, values = compose(ROOT / "conf", [f"corpus={name}"])
+        assert values["corpus"]["folder"] == CORPORA[name].SOURCE.folder
+        assert values["corpus"]["labels"] in CORPORA[name].SOURCE.label_files
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["~benchmarks.rsna"], "params.yaml: grounding names 'rsna', which is not among the benchmarks"),
+        (
+            ["+benchmarks.nih={folder: nih, labels: a.csv}"],
+            "params.yaml: benchmarks.nih is no benchmark; those are cxr14, rsna",
+        ),
+        (["+benchmarks.rsna.votes=2"], "benchmarks.rsna.votes is not a parameter"),
+        (["+benchmark=vinbigdata", "benchmarks.vinbigdata.votes=4"], "benchmarks.vinbigdata.votes = 4"),
+    ],
+)
+def test_benchmarks_must_fit(overrides, message):
+    _, values = compose(ROOT / "conf", overrides)
+    with pytest.raises(ParamsError, match=message):
         parse_params(values)
 
 

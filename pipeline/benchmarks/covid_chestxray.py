@@ -11,12 +11,12 @@ import polars as pl
 
 from pipeline import schemas
 from pipeline.benchmarks.base import Benchmark, count_kept, long_labels
-from pipeline.corpora.covid_chestxray import FRACTIONS, FRONTAL, METADATA, NAME, read_images
+from pipeline.corpora.covid_chestxray import FRACTIONS, FRONTAL, METADATA, SOURCE, read_images
 from pipeline.errors import DatasetError
 from pipeline.label_files import require
 from pipeline.splits import describe_rule
 
-__all__ = ["FINDINGS", "METADATA", "NAME", "read"]
+__all__ = ["FINDINGS", "SOURCE", "read"]
 
 FINDINGS = {
     "COVID-19": "covid-19",

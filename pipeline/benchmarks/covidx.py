@@ -9,12 +9,18 @@ import polars as pl
 
 from pipeline import schemas
 from pipeline.benchmarks.base import Benchmark, count_kept, locate, long_labels
-from pipeline.label_files import find_label_file, list_files, read_lines, require
+from pipeline.label_files import Source, find_label_file, list_files, read_lines, require
 from pipeline.splits import keep_patients_apart
 
-NAME = "COVIDx CXR-4"
 LISTS = {"train.txt": "train", "val.txt": "validate", "test.txt": "test"}
 FOLDERS = {"train": "train", "validate": "val", "test": "test"}
+SOURCE = Source(
+    name="COVIDx CXR-4",
+    folder="covidx-cxr4",
+    label_files=tuple(LISTS),
+    licence="each source's own",
+    access="https://www.kaggle.com/datasets/andyczhao/covidx-cxr2",
+)
 FINDINGS = {"positive": "covid-19"}
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 LINE = r"^(?<patient>\S+)\s+(?<filename>.*\S)\s+(?<label>\S+)\s+(?<source>\S+)$"  # file names may hold spaces
@@ -30,7 +36,9 @@ def read(root: Path, *, seed: int) -> Benchmark:  # noqa: ARG001
     Raises:
         DatasetError: a file is missing, or a line is not as published.
     """
-    published = pl.concat(_read_list(find_label_file(root, [name], NAME), split) for name, split in LISTS.items())
+    published = pl.concat(
+        _read_list(find_label_file(root, [name], SOURCE.name), split) for name, split in LISTS.items()
+    )
     apart = keep_patients_apart(published)
     files = list_files(root, list(FOLDERS.values()), IMAGE_SUFFIXES)
     present = locate(apart, files, root, "path").sort("image_id")

@@ -9,12 +9,18 @@ import polars as pl
 
 from pipeline.benchmarks.base import Benchmark, count_kept, locate, long_labels
 from pipeline.errors import DatasetError
-from pipeline.label_files import find_label_file, list_files, read_csv, read_lines, require, unexpected
+from pipeline.label_files import Source, find_label_file, list_files, read_csv, read_lines, require, unexpected
 from pipeline.splits import describe_rule, hash_split, keep_patients_apart
 
-NAME = "NIH ChestX-ray14"
 ENTRIES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 TRAIN_LIST, TEST_LIST, BOXES = "train_val_list.txt", "test_list.txt", "BBox_List_2017.csv"
+SOURCE = Source(
+    name="NIH ChestX-ray14",
+    folder="nih-chestxray14",
+    label_files=(ENTRIES[0], TRAIN_LIST, TEST_LIST, BOXES),
+    licence="no restriction; name the NIH Clinical Center",
+    access="https://nihcc.app.box.com/v/ChestXray-NIHCC",
+)
 FRACTIONS = {"train": 0.8, "validate": 0.2}
 FINDINGS = {
     "Atelectasis": "atelectasis",
@@ -47,7 +53,7 @@ def read(root: Path, *, seed: int) -> Benchmark:
     Raises:
         DatasetError: a file or column is missing, or a value is not as published.
     """
-    entries_file = find_label_file(root, ENTRIES, NAME)
+    entries_file = find_label_file(root, ENTRIES, SOURCE.name)
     entries = _read_entries(entries_file)
     listed = entries.join(_read_lists(root), left_on="Image Index", right_on="text", how="left")
     require(
@@ -59,7 +65,7 @@ def read(root: Path, *, seed: int) -> Benchmark:
     images = locate(apart, list_files(root, folders, (".png",)).rename({"name": "image_id"}), root, "image_id")
     positives = _positives(entries, entries_file)
     labels = long_labels(images, positives, FINDINGS, root)
-    boxes = _read_boxes(find_label_file(root, [BOXES], NAME)).join(images, on="image_id", how="semi")
+    boxes = _read_boxes(find_label_file(root, [BOXES], SOURCE.name)).join(images, on="image_id", how="semi")
     counts = {
         "images_published": entries.height,
         "images_of_patients_in_two_splits": chosen.height - apart.height,
@@ -90,7 +96,10 @@ def _read_entries(path: Path) -> pl.DataFrame:
 
 def _read_lists(root: Path) -> pl.DataFrame:
     """Names (`text`) with `split`: train or test, each once."""
-    lists = {split: find_label_file(root, [name], NAME) for split, name in (("train", TRAIN_LIST), ("test", TEST_LIST))}
+    lists = {
+        split: find_label_file(root, [name], SOURCE.name)
+        for split, name in (("train", TRAIN_LIST), ("test", TEST_LIST))
+    }
     both = pl.concat(read_lines(path).with_columns(split=pl.lit(split)) for split, path in lists.items())
     repeated = both.filter(~pl.col("text").is_first_distinct())
     if repeated.height:

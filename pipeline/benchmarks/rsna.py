@@ -8,12 +8,18 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.benchmarks.base import Benchmark, count_kept, locate, long_labels, split_by_hash
-from pipeline.label_files import find_label_file, list_files, read_csv, require
+from pipeline.label_files import Source, find_label_file, list_files, read_csv, require
 from pipeline.splits import describe_rule
 
-NAME = "RSNA Pneumonia (stage 2)"
 LABELS = "stage_2_train_labels.csv"
 FOLDER = "stage_2_train_images"
+SOURCE = Source(
+    name="RSNA Pneumonia (stage 2)",
+    folder="rsna-pneumonia",
+    label_files=(LABELS,),
+    licence="RSNA terms, non-commercial research and education",
+    access="https://www.kaggle.com/c/rsna-pneumonia-detection-challenge",
+)
 FRACTIONS = {"train": 0.5, "validate": 0.2, "test": 0.3}
 FINDINGS = {"Target": "pneumonia"}
 SIDES = ["x", "y", "width", "height"]
@@ -29,7 +35,7 @@ def read(root: Path, *, seed: int) -> Benchmark:
     Raises:
         DatasetError: a file or column is missing, or a value is not as published.
     """
-    rows = _read_labels(find_label_file(root, [LABELS], NAME))
+    rows = _read_labels(find_label_file(root, [LABELS], SOURCE.name))
     listed = rows.select("image_id", patient_id="image_id").unique().sort("image_id")
     files = list_files(root, [FOLDER], (".dcm",)).with_columns(image_id=pl.col("name").str.head(-len(".dcm")))
     images = split_by_hash(locate(listed, files, root / FOLDER, "image_id"), seed, FRACTIONS)

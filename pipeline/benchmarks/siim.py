@@ -12,12 +12,18 @@ import polars as pl
 from pipeline.benchmarks.base import Benchmark, count_kept, locate, long_labels, split_by_hash
 from pipeline.errors import DatasetError
 from pipeline.images.dicom import read_size
-from pipeline.label_files import find_label_file, list_files, read_csv, require
+from pipeline.label_files import Source, find_label_file, list_files, read_csv, require
 from pipeline.splits import describe_rule
 
-NAME = "SIIM-ACR Pneumothorax"
 LABELS = ("train-rle.csv", "stage_2_train.csv")
 FOLDER = "dicom-images-train"
+SOURCE = Source(
+    name="SIIM-ACR Pneumothorax",
+    folder="siim-acr",
+    label_files=(LABELS[0],),
+    licence="competition rules, non-commercial research and education",
+    access="https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation",
+)
 FRACTIONS = {"train": 0.5, "validate": 0.2, "test": 0.3}
 FINDINGS = {"EncodedPixels": "pneumothorax"}
 NO_MASK = "-1"
@@ -34,7 +40,7 @@ def read(root: Path, *, seed: int) -> Benchmark:
         DatasetError: a file or column is missing, a value is not as published, or the form of the runs is unclear.
         ImageError: the size of an image with a mask cannot be read.
     """
-    path = find_label_file(root, LABELS, NAME)
+    path = find_label_file(root, LABELS, SOURCE.name)
     rows = _read_rows(path)
     listed = rows.select("image_id").unique().sort("image_id")
     files = list_files(root, [FOLDER], (".dcm",)).with_columns(image_id=pl.col("name").str.head(-len(".dcm")))

@@ -4,18 +4,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.corpora import covid_chestxray, mimic_cxr
+from pipeline.corpora import covid_chestxray, csv_table, mimic_cxr, openi
 from pipeline.corpora.base import Corpus
+from pipeline.label_files import Source
 
 
 class Reader(Protocol):
-    """What every source offers."""
+    """What every corpus' module offers.
 
-    def __call__(self, root: Path, *, views: Sequence[str], sections: Sequence[str], seed: int) -> Corpus:
-        """Read the dataset in its folder."""
+    Attributes:
+        SOURCE: what the dataset is called, and where it comes from.
+    """
+
+    @property
+    def SOURCE(self) -> Source: ...  # noqa: D102, N802
+
+    def read(self, root: Path, *, labels: str, views: Sequence[str], sections: Sequence[str], seed: int) -> Corpus:
+        """Read the dataset in its folder; no views means all images, whether their view is known or not."""
         ...
 
 
-READERS: dict[str, Reader] = {"mimic_cxr": mimic_cxr.read, "covid_chestxray": covid_chestxray.read}
+CORPORA: dict[str, Reader] = {
+    "mimic_cxr": mimic_cxr,
+    "covid_chestxray": covid_chestxray,
+    "openi": openi,
+    "csv": csv_table,
+}
 
-__all__ = ["READERS", "Corpus", "Reader"]
+__all__ = ["CORPORA", "Corpus", "Reader"]

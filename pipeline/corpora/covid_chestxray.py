@@ -15,11 +15,17 @@ from scipy.sparse.csgraph import connected_components
 
 from pipeline.corpora.base import Corpus, count_kept
 from pipeline.errors import DatasetError
-from pipeline.label_files import find_label_file, list_files, read_csv, require
+from pipeline.label_files import Source, find_label_file, list_files, read_csv, require
 from pipeline.splits import describe_rule, hash_split
 
-NAME = "covid-chestxray-dataset"
 METADATA = "metadata.csv"
+SOURCE = Source(
+    name="covid-chestxray-dataset",
+    folder="covid-chestxray",
+    label_files=(METADATA,),
+    licence="per image, in metadata.csv; metadata CC BY-NC-SA 4.0",
+    access="https://github.com/ieee8023/covid-chestxray-dataset",
+)
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 FRONTAL = ("PA", "AP", "AP Supine", "AP Erect")
 FRACTIONS = {"train": 0.6, "validate": 0.2, "test": 0.2}
@@ -36,12 +42,13 @@ COLUMNS = {
 }
 
 
-def read(root: Path, *, views: Sequence[str], sections: Sequence[str], seed: int) -> Corpus:  # noqa: ARG001
+def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[str], seed: int) -> Corpus:  # noqa: ARG001
     """Read the corpus tables.
 
     Args:
         root: holds metadata.csv and images/.
-        views: wanted values of view, out of PA, AP, AP Supine and AP Erect.
+        labels: not used, the table is metadata.csv.
+        views: wanted values of view, out of PA, AP, AP Supine and AP Erect; none means all of these.
         sections: not used, the notes have no headed sections.
         seed: of the hash rule that splits the patients.
 
@@ -68,11 +75,11 @@ def read_images(root: Path, views: Sequence[str], seed: int) -> tuple[pl.DataFra
     Returns:
         The rows, sorted by image_id, and the counts of what was left out.
     """
-    path = find_label_file(root, [METADATA], NAME)
+    path = find_label_file(root, [METADATA], SOURCE.name)
     unknown = sorted(set(views) - set(FRONTAL))
     if unknown:
         raise DatasetError(
-            f"{NAME} has no frontal view {unknown[0]!r}: set corpus.views to some of {', '.join(FRONTAL)}."
+            f"{SOURCE.name} has no frontal view {unknown[0]!r}: set corpus.views to some of {', '.join(FRONTAL)}."
         )
     table = read_csv(path, COLUMNS)
     for name in ("patientid", "filename"):
@@ -80,7 +87,7 @@ def read_images(root: Path, views: Sequence[str], seed: int) -> tuple[pl.DataFra
     require(table, path, "sex", pl.col("sex").is_in(["F", "M"]) | pl.col("sex").is_null(), "F, M or nothing")
     listed = _one_patient_per_image(table).unique("filename", keep="first", maintain_order=True)
     xrays = listed.filter(pl.col("modality") == "X-ray")
-    frontal = xrays.filter(pl.col("view").is_in(list(views)))
+    frontal = xrays.filter(pl.col("view").is_in(list(views or FRONTAL)))
     located = frontal.with_columns(path=pl.format("{}/{}", "folder", "filename"))
     present = located.join(list_files(root, ["images"], IMAGE_SUFFIXES).select("path", "bytes"), on="path", how="inner")
     counts = {

@@ -10,47 +10,43 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.corpora.base import Corpus, count_kept
+from pipeline.corpora.base import Corpus, count_kept, with_view
 from pipeline.errors import DatasetError
-from pipeline.label_files import find_label_file, list_files, read_csv, require
+from pipeline.label_files import Source, find_label_file, list_files, read_csv, require
 from pipeline.splits import SPLITS
 from pipeline.triplets.sections import select_sections
 
-NAME = "MIMIC-CXR-JPG"
 METADATA = "mimic-cxr-2.0.0-metadata.csv.gz"
 SPLIT = "mimic-cxr-2.0.0-split.csv.gz"
+SOURCE = Source(
+    name="MIMIC-CXR-JPG",
+    folder="mimic-cxr-jpg",
+    label_files=(METADATA, SPLIT),
+    licence="PhysioNet Credentialed Health Data License 1.5.0",
+    access="https://physionet.org/content/mimic-cxr-jpg/ and, for the reports, https://physionet.org/content/mimic-cxr/",
+)
 IDS = {"dicom_id": pl.String, "subject_id": pl.Int64, "study_id": pl.Int64}
 
 
-def read(root: Path, *, views: Sequence[str], sections: Sequence[str], seed: int) -> Corpus:  # noqa: ARG001
+def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[str], seed: int) -> Corpus:  # noqa: ARG001
     """Read the corpus tables.
 
     Args:
         root: holds the csv.gz files and `files/p10/p10000032/s50414267/<dicom_id>.jpg` with
             `files/p10/p10000032/s50414267.txt`.
-        views: wanted values of ViewPosition; images without one are counted and left out.
+        labels: not used, the tables are the published two.
+        views: wanted values of ViewPosition, which leave out images without one; or none for all images.
         sections: wanted sections of the report, out of findings and impression.
         seed: not used, the split is the official one.
 
     Raises:
         DatasetError: a file or column is missing, a value is not as published, or nothing remains.
     """
-    table = _read_tables(root)
-    viewed = _with_view(table, root / METADATA, views)
-    files = list_files(root, ["files"], (".jpg", ".txt"))
-    present = viewed.join(files.select("path", "bytes"), on="path", how="inner")
-    found = present.select("study_id", "patient_id", "split", "report_path").unique("study_id")
-    reported = found.join(files.select(report_path="path"), on="report_path", how="semi").sort("patient_id", "study_id")
-    studies = _select_reports(reported, root, sections)
+    present, counts = find_images(root, views)
+    reported = present.filter("has_report").unique("study_id").sort("patient_id", "study_id")
+    studies = select_reports(reported, root, sections)
     images = present.join(studies, on="study_id", how="semi").sort("patient_id", "study_id", "image_id")
-    counts = {
-        "images_published": table.height,
-        "images_without_view": table["view"].null_count(),
-        "images_of_other_views": table.height - table["view"].null_count() - viewed.height,
-        "images_missing": viewed.height - present.height,
-        "studies_without_report": found.height - reported.height,
-        "studies_without_section": reported.height - studies.height,
-    } | count_kept(studies, images)
+    counts |= {"studies_without_section": reported.height - studies.height} | count_kept(studies, images)
     if studies.is_empty():
         raise DatasetError(
             f"{root}/files holds no image with a report: {counts['images_missing']} images and "
@@ -59,10 +55,34 @@ def read(root: Path, *, views: Sequence[str], sections: Sequence[str], seed: int
     return Corpus(studies, images, counts, "official split")
 
 
+def find_images(root: Path, views: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The images of the wanted views that have a file; no image or report is opened.
+
+    Returns:
+        schemas.IMAGES, with report_path and has_report; and the counts of what was left out.
+
+    Raises:
+        DatasetError: a table is missing or not as published.
+    """
+    table = _read_tables(root)
+    viewed = with_view(table, root / METADATA, views)
+    files = list_files(root, ["files"], (".jpg", ".txt"))
+    present = viewed.join(files.select("path", "bytes"), on="path", how="inner")
+    present = present.with_columns(has_report=pl.col("report_path").is_in(files["path"].implode()))
+    studies = present.unique("study_id")
+    return present, {
+        "images_published": table.height,
+        "images_without_view": table["view"].null_count(),
+        "images_of_other_views": table["view"].count() - viewed["view"].count(),
+        "images_missing": viewed.height - present.height,
+        "studies_without_report": studies.height - int(studies["has_report"].sum()),
+    }
+
+
 def _read_tables(root: Path) -> pl.DataFrame:
     """Every published image: ids, split, view, and where image and report should lie."""
-    metadata_file = find_label_file(root, [METADATA], NAME)
-    split_file = find_label_file(root, [SPLIT], NAME)
+    metadata_file = find_label_file(root, [METADATA], SOURCE.name)
+    split_file = find_label_file(root, [SPLIT], SOURCE.name)
     metadata = _ids_present(read_csv(metadata_file, {**IDS, "ViewPosition": pl.String}), metadata_file)
     splits = _ids_present(read_csv(split_file, {**IDS, "split": pl.String}), split_file)
     require(splits, split_file, "split", pl.col("split").is_in(SPLITS), "train, validate or test")
@@ -90,18 +110,7 @@ def _ids_present(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
     return rows
 
 
-def _with_view(table: pl.DataFrame, path: Path, views: Sequence[str]) -> pl.DataFrame:
-    known = set(table["view"].drop_nulls())
-    unknown = sorted(set(views) - known)
-    if unknown:
-        raise DatasetError(
-            f"{path} has no image with ViewPosition {unknown[0]!r}: set corpus.views to some of "
-            f"{', '.join(sorted(known)) or 'the published ones'}."
-        )
-    return table.filter(pl.col("view").is_in(list(views)))
-
-
-def _select_reports(studies: pl.DataFrame, root: Path, sections: Sequence[str]) -> pl.DataFrame:
+def select_reports(studies: pl.DataFrame, root: Path, sections: Sequence[str]) -> pl.DataFrame:
     """Read each study's report and keep the studies with text in a wanted section."""
     selected = [select_sections(_read_report(root / path), sections) for path in studies["report_path"]]
     columns = pl.DataFrame(selected, schema={"report": pl.String, "sections": pl.String}, orient="row")

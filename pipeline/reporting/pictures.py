@@ -19,6 +19,8 @@ BENCHMARKS = {
     "siim": "SIIM-ACR Pneumothorax",
     "covidx": "COVIDx CXR-4",
     "covid_chestxray": "covid-chestxray-dataset",
+    "vinbigdata": "VinBigData",
+    "rahman": "COVID-19 Radiography",
 }
 
 

@@ -64,4 +64,4 @@ def test_missing_data_is_named(tmp_path: Path) -> None:
 
 
 def test_findings_are_canonical() -> None:
-    assert pl.Series(list(BENCHMARKS["rsna"].findings.values())).to_list() == ["pneumonia"]
+    assert pl.Series(list(BENCHMARKS["rsna"].FINDINGS.values())).to_list() == ["pneumonia"]

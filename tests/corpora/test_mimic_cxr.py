@@ -1,10 +1,11 @@
 import gzip
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from pipeline.corpora import READERS, Corpus
+from pipeline.corpora import CORPORA, Corpus
 from pipeline.errors import DatasetError
 from pipeline.schemas import IMAGES, STUDIES, read_table, write_table
 
@@ -44,7 +45,7 @@ class Tree:
     def read(self, views: tuple[str, ...] = ("PA", "AP")) -> Corpus:
         for name, lines in (("metadata", self.metadata), ("split", self.split)):
             (self.root / f"mimic-cxr-2.0.0-{name}.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode() + b"\n"))
-        return READERS["mimic_cxr"](self.root, views=views, sections=("findings", "impression"), seed=0)
+        return CORPORA["mimic_cxr"].read(self.root, labels="", views=views, sections=("findings", "impression"), seed=0)
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_rows_counts_and_files_in_place(tree: Tree, tmp_path: Path) -> None:
 
 def test_wanted_views_decide(tree: Tree) -> None:
     assert tree.read(("LATERAL",)).images["image_id"].to_list() == [dicom_id("b")]
-    with pytest.raises(DatasetError, match=r"ViewPosition 'SKYLINE': set corpus.views to some of AP, LATERAL, PA"):
+    with pytest.raises(DatasetError, match=r"view 'SKYLINE': set corpus.views to some of AP, LATERAL, PA"):
         tree.read(("PA", "SKYLINE"))
 
 
@@ -122,7 +123,7 @@ def test_a_subject_that_is_no_number_is_an_error(tree: Tree) -> None:
 def test_missing_tables_and_folders_are_named(tree: Tree, tmp_path: Path) -> None:
     tree.read()
     (tmp_path / "mimic-cxr-2.0.0-split.csv.gz").unlink()
-    read = READERS["mimic_cxr"]
+    read = partial(CORPORA["mimic_cxr"].read, labels="")
     with pytest.raises(DatasetError, match=r"split\.csv\.gz is missing"):
         read(tmp_path, views=("PA",), sections=("findings",), seed=0)
     with pytest.raises(DatasetError, match="nowhere is missing: put MIMIC-CXR-JPG there"):

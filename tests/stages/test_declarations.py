@@ -2,10 +2,13 @@
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+
+from pipeline.benchmarks import BENCHMARKS
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -65,6 +68,21 @@ def test_the_file_of_annotations_is_a_dependency_and_by_default_there() -> None:
     assert "${extraction.graphs}" in STAGES["triplets"]["deps"]
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     assert (ROOT / params["extraction"]["graphs"]).read_text() == "{}\n"
+
+
+def test_what_may_hold_patients_data_is_ignored_by_git() -> None:
+    """Outputs in DVC's cache, of any benchmark, and what stages keep between runs."""
+    outs = [out for stage in STAGES.values() for out in stage.get("do", stage).get("outs", []) if isinstance(out, str)]
+    named = [out.replace("${key}", name).replace("${item}", name) for out in outs for name in BENCHMARKS]
+    paths = [
+        *dict.fromkeys(named),
+        ".checkpoints/triplets",
+        ".checkpoints/check/csv.parquet",
+        "data/corpus/studies.parquet",
+    ]
+    command = ["git", "check-ignore", "--no-index", *paths]
+    ignored = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    assert ignored == paths
 
 
 def test_every_script_is_a_stage() -> None:

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import published_layouts as layouts
+import pytest
+
+from pipeline.params import compose
+from pipeline.schemas import IMAGES, LABELS, SPLITS, read_table
+from stages import benchmark
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, and in it data.root."""
+    monkeypatch.chdir(tmp_path)
+    for folder, write in (("rsna-pneumonia", layouts.rsna), ("vinbigdata", layouts.vinbigdata)):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        layouts.fill(tmp_path / "data" / folder, write(tmp_path / "data" / folder, 60, 20, 240))
+    return tmp_path / "data"
+
+
+def run(name: str, *overrides: str) -> Path:
+    text, _ = compose(ROOT / "conf", ["data.root=data", "seed=3", *overrides])
+    Path("params.yaml").write_text(text)
+    benchmark.main(name)
+    return Path("data/benchmarks") / name
+
+
+def test_a_derived_split_is_written_with_its_rule_and_seed(data: Path) -> None:
+    out = run("rsna")
+    splits = read_table(out / "splits.parquet", SPLITS)
+    images = read_table(out / "images.parquet", IMAGES)
+    assert splits["patient_id"].is_unique().all()
+    assert set(splits["rule"]) == {"by SHA-256 of '3:<patient>' (train 50%, validate 20%, test 30%)"}
+    assert dict(splits.select("patient_id", "split").iter_rows()) == dict(
+        images.select("patient_id", "split").iter_rows()
+    )
+    assert '"images_missing": 0' in (out / "counts.json").read_text()
+
+
+def test_votes_reach_the_reader(data: Path) -> None:
+    positives = []
+    for votes in (1, 2, 3):
+        out = run("vinbigdata", "+benchmark=vinbigdata", f"benchmarks.vinbigdata.votes={votes}")
+        positives.append(read_table(out / "labels.parquet", LABELS)["label"].sum())
+    assert positives == sorted(positives, reverse=True)
+    assert len(set(positives)) > 1
