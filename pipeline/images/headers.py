@@ -15,6 +15,7 @@ MAX_SCANS = 100  # of a JPEG; ten are usual, and every one costs time for the wh
 JPEG, PNG, JPEG_2000 = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\xff\x4f\xff\x51"
 JP2 = b"\x00\x00\x00\x0cjP  "  # boxes around a JPEG 2000 codestream
 FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's or JPEG-LS' frame header
+PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 BARE = {0x00, 0x01, *range(0xD0, 0xDA)}  # markers without a length, which do not belong before that
 START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
@@ -68,14 +69,15 @@ def codestream_header(content: bytes) -> Header:
 
 
 def _jpeg_header(content: bytes) -> Header:
-    if content.count(START_OF_SCAN) > MAX_SCANS:
-        raise ImageError(f"is a JPEG of more than {MAX_SCANS} scans")
     at = 2
     while content[at] != 0xFF or (marker := content[at + 1]) not in FRAMES:
         if content[at] != 0xFF or marker in BARE:
             raise IndexError
         at += 1 if marker == 0xFF else 2 + int.from_bytes(content[at + 2 : at + 4], "big")  # 0xFF fills
     bits, height, width, channels = struct.unpack_from(">B2HB", content, at + 4)
+    several = channels > 1 or marker in PROGRESSIVE  # of one scan otherwise, and counting a large file takes 1 ms
+    if several and content.count(START_OF_SCAN) > MAX_SCANS:
+        raise ImageError(f"is a JPEG of more than {MAX_SCANS} scans")
     return Header(width, height, channels, bits)
 
 

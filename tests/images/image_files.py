@@ -181,13 +181,14 @@ def revealing() -> dict[str, bytes]:
     """Files that cannot be decoded for a value that names somebody, which parsers like to quote."""
     windowed = content(dataset(TWELVE, 12, WindowCenter=20001234, WindowWidth=1500))
     rescaled = content(dataset(TWELVE, 12, RescaleSlope=20001234, RescaleIntercept=0))
+    unknown_characters = content(dataset(TWELVE, 12, SpecificCharacterSet="ISO_IR 100", Rows=0))
     mark = MARK.encode()
     return {
         "window": windowed.replace(b"20001234", b"?" + mark[1:]),
         "rescale": rescaled.replace(b"20001234", mark[1:] + b"?"),
         "function": content(dataset(TWELVE, 12, WindowCenter=9, WindowWidth=9, VOILUTFunction=MARK)),
         "photometric": content(dataset(TWELVE, 12, PhotometricInterpretation=MARK)),
-        "character set": content(dataset(TWELVE, 12, SpecificCharacterSet=MARK, Rows=0)),
+        "character set": unknown_characters.replace(b"ISO_IR 100", mark + b"  "),
         "no value representation": windowed.replace(b"LO\x08\x00" + mark, b"??\x08\x00" + mark),
         "transfer syntax": windowed.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.1000" + mark),
     }

@@ -244,7 +244,8 @@ def test_a_killed_worker_is_an_error_that_names_its_image(images: pl.DataFrame, 
     os.mkfifo(stuck)  # whoever opens it waits
     with ThreadPoolExecutor(1) as background:
         building = background.submit(build, images, tmp_path, workers=2)
-        while len(list((tmp_path / "cache").glob("*.arrow"))) < 2:
+        cache = tmp_path / "cache"
+        while len([*cache.glob("*.arrow")]) < 2 or not any(stuck.name in n.read_text() for n in cache.glob("*.now")):
             time.sleep(0.05)
         victims = active_children()
         os.kill(victims[0].pid, signal.SIGKILL)

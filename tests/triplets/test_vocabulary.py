@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.triplets.lexicon import load_lexicon
-from pipeline.triplets.vocabulary import STOP, UNKNOWN, Cue, Vocabulary
+from pipeline.triplets.vocabulary import STOP, UNKNOWN, Cue, Vocabulary, _plain, _tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,18 @@ def test_words_lie_in_the_text_in_order(vocabulary: Vocabulary, text: str):
     assert len(words.ids) == len(words.starts) == len(words.ends)
     assert all(start < end <= len(text) for start, end in zip(words.starts, words.ends, strict=True))
     assert words.starts == sorted(words.starts)
+
+
+@given(
+    st.lists(st.sampled_from(["x-ray", "No.3", "vs.", "2.5cm,", "(edema)", "\n", " ", "  ", "\x00", "!"])).map("".join)
+)
+def test_runs_are_cut_as_the_whole_text_is(vocabulary: Vocabulary, text: str):
+    spaced = text.replace("\x00", " ")
+    whole = _tokenizer()(_plain(spaced))
+    expected = [(token.idx, token.idx + len(token)) for token in whole if not token.text.isspace()]
+    words = vocabulary.words(text)
+    spans = zip(words.starts, words.ends, strict=True)
+    assert [span for span in spans if not spaced[slice(*span)].isspace()] == expected
 
 
 def test_spans_survive_hyphens_and_control_characters(vocabulary: Vocabulary):
