@@ -26,7 +26,7 @@ def fix_torch(params: Params) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
-    torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, which imports the compiler for seconds
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler for seconds
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # 7 % of a step; nothing reads such memory
 
 
