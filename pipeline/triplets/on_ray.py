@@ -96,7 +96,8 @@ def _read_window(ray: Any, source: Source, window: list[Shard], workers: int) ->
         fn_constructor_args=(source,),
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
         num_gpus=source.gpus if ray.cluster_resources().get("GPU") else 0,
-        ray_remote_args_fn=lambda: {"max_restarts": _RETRIES, "max_task_retries": _RETRIES},
+        max_restarts=_RETRIES,  # Ray's own default goes on for ever
+        max_task_retries=_RETRIES,
     )
     for row in dataset.iter_rows():
         if row["error"]:
