@@ -32,14 +32,15 @@ def align(tokens: Sequence[str], report: str) -> list[Span | None]:
     The longest common subsequence of words and signs decides; of equally long ones, that in fewer pieces.
     """
     pieces = list(map(_atoms, tokens))
-    atoms = list(chain.from_iterable(pieces))
     places = [match.span() for match in _ATOM.finditer(report)]
     words = list(map(str.casefold, _ATOM.findall(report)))
+    atoms = list(chain.from_iterable(pieces))
     found = [None if at is None else places[at] for at in _counterparts(atoms, words)]
-    if len(atoms) == len(pieces) and all(pieces):  # most often
-        return found
     ends = accumulate(map(len, pieces))
-    return [_whole(found[end - len(piece) : end]) for piece, end in zip(pieces, ends, strict=True)]
+    return [
+        found[end - 1] if len(piece) == 1 else _whole(found[end - len(piece) : end])
+        for piece, end in zip(pieces, ends, strict=True)
+    ]
 
 
 def _whole(parts: list[Span | None]) -> Span | None:

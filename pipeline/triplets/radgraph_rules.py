@@ -112,7 +112,8 @@ class GraphRules:
                 piece = pieces[index]
                 said = self._said(piece.text, piece.sentences, _placed(names, entities, positions, piece.start))
                 found += [triplet.moved(piece.number, piece.start) for triplet in said.triplets]
-            self.counts.update(said.counts)
+            for name, count in said.counts.items():
+                self.counts[name] += count
         return sorted(found, key=lambda triplet: triplet.start)
 
     def _cut(self, report: str, sections: Iterable[Section]) -> list[_Piece]:
@@ -134,7 +135,7 @@ class GraphRules:
             for index, sentence in enumerate(piece.sentences)
         )
         reading = Reading(Page(text, sentences, self._mentions), entities, self._attachment, self._lookup)
-        return _Said(reading.triplets(), reading.counts)
+        return _Said(reading.triplets(), +reading.counts)
 
     def _meaning(self, phrase: str) -> Meaning | None:
         """What some words mean when they stand together."""

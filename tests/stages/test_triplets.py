@@ -5,11 +5,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
 from pipeline.errors import DatasetError
 from pipeline.params import compose
 from pipeline.schemas import STUDIES, TRIPLETS, read_table, write_table
 from stages import triplets
+from stages.common import stage_params
 
 ROOT = Path(__file__).parents[2]
 _ENTITY = {"tokens": "effusion", "label": "OBS-U", "start_ix": 0, "end_ix": 0, "relations": []}
@@ -52,6 +54,16 @@ def test_graphs(project: Path):
     metrics = _run("extraction.source=graphs", "extraction.graphs=graphs.json")
     assert metrics["extracted"] == metrics["annotations"] == metrics["studies_without_annotation"] == 1
     assert read_table(Path("data/triplets.parquet"), TRIPLETS)["existence"].to_list() == ["uncertain"]
+
+
+def test_radgraphs_weights_are_a_dependency_and_come_from_the_hub_where_no_folder_is_named(project: Path):
+    default = yaml.safe_load(compose(ROOT / "conf", [])[0])["extraction"]["radgraph"]["folder"]
+    assert (ROOT / default).is_file()
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["triplets"]
+    assert "${extraction.radgraph.folder}" in stage["deps"]
+    for overrides, folder in ([], ""), (["extraction.radgraph.folder=/data/radgraph"], "/data/radgraph"):
+        Path("params.yaml").write_text(compose(ROOT / "conf", overrides)[0])
+        assert triplets.radgraph(stage_params("extraction").extraction).folder == folder
 
 
 def test_the_empty_file_is_no_source(project: Path):

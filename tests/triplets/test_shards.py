@@ -69,7 +69,7 @@ def test_a_killed_worker_ends_the_run_by_name_and_what_is_finished_is_kept(tmp_p
         _extract(tmp_path, Source(MortalReader, (tmp_path, "25", 1)), workers=2)
     kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*.parquet")}
     assert kept
-    table, _ = _extract(tmp_path, Source(MortalReader, (tmp_path, "25", 0)), workers=2)
+    table, _ = _extract(tmp_path, Source(MortalReader, (tmp_path, "25", 0)))
     assert table["study_id"].to_list() == [item.study_id for item in _ITEMS]
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
 
