@@ -467,7 +467,8 @@ def _flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         elif isinstance(value, str):
             flat[prefix + name] = Path(value).name if value.startswith(("/", "~")) else value
         else:
-            flat[prefix + name] = json.dumps(value)
+            whole = isinstance(value, float) and value.is_integer()
+            flat[prefix + name] = json.dumps(int(value) if whole else value)  # 1 in YAML is 1.0 once it is validated
     return flat
 
 

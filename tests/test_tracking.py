@@ -252,6 +252,7 @@ def test_an_experiment_of_dvc_logs_to_the_projects_store(project: Path, monkeypa
 
 def test_run_names_say_what_changed() -> None:
     assert tracking.run_name(DEFAULTS, DEFAULTS) == "medslip"
+    assert tracking.run_name({"method": "medslip", "warmup": 1.0}, {"method": "medslip", "warmup": 1}) == "medslip"
     assert tracking.run_name(changed(loss={"icl": False}), DEFAULTS) == "medslip icl=false"
     assert tracking.run_name(changed(train={"lr": 0.01}) | {"seed": 3}, DEFAULTS) == "medslip seed=3 train.lr=0.01"
     assert tracking.run_name({"method": "medfilip", "new": [1, 2]}, {"method": "medslip", "old": 1}) == (
