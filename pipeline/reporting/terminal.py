@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -78,12 +79,13 @@ def print_comparison(sort: str | None, markdown: bool) -> None:
 
 def comparison_table(compared: Comparison) -> Table:
     """The comparison for a terminal: own runs plain, their best figures bold, published rows dim."""
-    table = Table("run", "switches changed")
+    table = Table(box=box.SIMPLE, pad_edge=False)  # 80 columns hold whole names beside five metrics
+    table.add_column("run, switches changed", overflow="fold")
     for column in compared.columns:
         table.add_column(column.replace(".", "\n"), justify="right", no_wrap=True)
     for row in compared.rows:
         cells = [_cell(compared, row, column) for column in compared.columns]
-        table.add_row(row.name, row.switches, *cells, style="dim" if row.published else None)
+        table.add_row(f"{row.name} {row.switches}".rstrip(), *cells, style="dim" if row.published else None)
     return table
 
 

@@ -42,6 +42,18 @@ def test_the_comparison_prints_runs_switches_and_published_rows(
     assert "on other data" in text
 
 
+def test_the_comparison_of_five_metrics_is_whole_in_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = [*(f"zero_shot.{name}.auroc" for name in ("rsna", "siim", "covidx")), "grounding.rsna.pointing_game"]
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(tracking, "runs", lambda: RUNS.with_columns(pl.lit(0.5).alias(name) for name in metrics))
+    terminal.print_comparison(None, markdown=False)
+    text = capsys.readouterr().out
+    assert "…" not in text
+    assert {"medslip", "icl=false"} <= {*text.split()}
+
+
 def test_the_comparison_in_markdown_sorts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(tracking, "runs", lambda: RUNS)
     terminal.print_comparison("zero_shot.cxr14.f1", markdown=True)
