@@ -6,9 +6,8 @@ from pathlib import Path
 import polars as pl
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
-from pipeline.evaluation.scorer import MeDSLIPScorer
+from pipeline.evaluation.scorer import MeDSLIPScorer, Prompts
 from pipeline.networks.io import load_model
 from pipeline.schemas import PROMPTS, read_table
 from stages.trained import PRETRAINED, VECTORS
@@ -22,9 +21,9 @@ def load_scorer() -> MeDSLIPScorer:
     return MeDSLIPScorer(model, load_file(VECTORS)["pathology/explanation"])
 
 
-def class_prompts(benchmark: str, style: str, labelled: Iterable[str]) -> tuple[list[str], Tensor]:
-    """The labelled findings of a benchmark, N in the order of its prompts, and their vectors [N, h]."""
+def class_prompts(benchmark: str, style: str, labelled: Iterable[str]) -> tuple[list[str], Prompts]:
+    """The labelled findings of a benchmark, N in the order of its prompts, and the prompts."""
     table = read_table(BENCHMARK_PROMPTS / "prompts.parquet", PROMPTS)
     rows = table.filter(pl.col("group") == benchmark, pl.col("style") == style, pl.col("name").is_in(list(labelled)))
     vectors = load_file(BENCHMARK_PROMPTS / "vectors.safetensors")[f"{benchmark}/{style}"]
-    return rows["name"].to_list(), vectors[rows["index"].to_list()]
+    return rows["name"].to_list(), Prompts(tuple(rows["text"]), vectors[rows["index"].to_list()])

@@ -16,7 +16,7 @@ from sklearn.metrics import silhouette_score
 from torch import Tensor
 
 from pipeline.errors import EvaluationError
-from pipeline.evaluation.scorer import ImageSource, StreamScorer, batches, check_prompts
+from pipeline.evaluation.scorer import ImageSource, Prompts, StreamScorer, batches, check_prompts
 
 BATCH = 64
 PERPLEXITY = 30
@@ -67,8 +67,8 @@ def map_streams(
     Raises:
         EvaluationError: there are too few embeddings for a map, or one is not finite.
     """
-    check_prompts(pathology.prompts, pathology.names, "The pathology stream")
-    check_prompts(anatomy.prompts, anatomy.names, "The anatomy stream")
+    for stream, queries in (("pathology", pathology), ("anatomy", anatomy)):
+        check_prompts(Prompts(tuple(queries.names), queries.prompts), queries.names, f"The {stream} stream")
     asked = pathology.prompts, anatomy.prompts
     parts = [scorer.embed_streams(images, *asked) for images in batches(source, rows, BATCH)]
     rng, chosen, described = np.random.default_rng(seed), [], []

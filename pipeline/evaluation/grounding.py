@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import statistics
@@ -26,7 +25,7 @@ from pipeline.evaluation.overlap import (
     join_overlaps,
     measure,
 )
-from pipeline.evaluation.scorer import ImageSource, Scorer, check_prompts, locate
+from pipeline.evaluation.scorer import ImageSource, Prompts, Scorer, check_prompts, locate
 from pipeline.evaluation.statistics import RESAMPLES, Counts
 from pipeline.images.geometry import boxes_to_square
 
@@ -60,7 +59,7 @@ def evaluate_grounding(
     scorer: Scorer,
     source: ImageSource,
     boxed: BoxedImages,
-    prompts: Tensor,
+    prompts: Prompts,
     findings: Sequence[str],
     *,
     benchmark: str,
@@ -75,7 +74,7 @@ def evaluate_grounding(
         scorer: the model.
         source: the decoded images.
         boxed: the benchmark.
-        prompts: [N, h] encoded prompts.
+        prompts: N of them.
         findings: their N names, as in the boxes.
         benchmark: its name, for errors.
         prompt_style: name | template | explanation, stated in the result.
@@ -127,7 +126,7 @@ def _not_scored(pairs: pl.DataFrame, findings: Sequence[str], benchmark: str) ->
 
 @torch.inference_mode()
 def _look(
-    scorer: Scorer, source: ImageSource, pairs: pl.DataFrame, boxed: BoxedImages, prompts: Tensor, batch: int
+    scorer: Scorer, source: ImageSource, pairs: pl.DataFrame, boxed: BoxedImages, prompts: Prompts, batch: int
 ) -> tuple[NDArray[np.float32], Overlaps]:
     """Heat maps [P, g, g] of all pairs, and how they meet their regions."""
     size = source.gather(pairs["row"].head(1).to_numpy()).shape[-1]

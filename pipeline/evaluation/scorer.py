@@ -1,11 +1,12 @@
 """What an evaluation may ask of a model, and the models that answer.
 
-Evaluators know only the Protocols here, so a new model is a new scorer. Prompts arrive encoded by the frozen text
-encoder; images as the uint8 squares of the shards.
+Evaluators know only the Protocols here, so a new model is a new scorer. Prompts arrive as texts, and encoded by the
+frozen text encoder; images as the uint8 squares of the shards.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +19,22 @@ from pipeline.errors import EvaluationError
 from pipeline.networks.medslip import MeDSLIP, StreamOutput
 
 
+@dataclass(frozen=True)
+class Prompts:
+    """What a model is asked for.
+
+    Attributes:
+        texts: N of them, for models with a text encoder of their own.
+        vectors: the texts encoded by the frozen text encoder, float32 [N, h].
+    """
+
+    texts: tuple[str, ...]
+    vectors: Tensor
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
 class Streams(NamedTuple):
     """Queried embeddings of the two streams."""
 
@@ -26,13 +43,13 @@ class Streams(NamedTuple):
 
 
 class Scorer(Protocol):
-    """A model in evaluation mode. Images are uint8 [B, S, S], prompts float32 [N, h]; results are on the CPU."""
+    """A model in evaluation mode. Images are uint8 [B, S, S], prompts N; results are on the CPU."""
 
-    def score(self, images: Tensor, prompts: Tensor) -> Tensor:
+    def score(self, images: Tensor, prompts: Prompts) -> Tensor:
         """Probability in [0, 1] that each prompted finding is present: [B, N]."""
         ...
 
-    def heat_maps(self, images: Tensor, prompts: Tensor) -> Tensor:
+    def heat_maps(self, images: Tensor, prompts: Prompts) -> Tensor:
         """Where the model looks for each prompted finding, not negative, at the grid of its patches: [B, N, g, g]."""
         ...
 
@@ -40,11 +57,11 @@ class Scorer(Protocol):
         """One vector per image: [B, d]."""
         ...
 
-    def embed_queries(self, images: Tensor, prompts: Tensor) -> Tensor:
+    def embed_queries(self, images: Tensor, prompts: Prompts) -> Tensor:
         """One vector per image and prompted finding: [B, N, d]."""
         ...
 
-    def embed_text(self, prompts: Tensor) -> Tensor:
+    def embed_text(self, prompts: Prompts) -> Tensor:
         """The prompts in the space of the queries: [N, d]."""
         ...
 
@@ -73,11 +90,11 @@ class MeDSLIPScorer:
         self.device = next(model.parameters()).device
         self.company = company
 
-    def score(self, images: Tensor, prompts: Tensor) -> Tensor:
+    def score(self, images: Tensor, prompts: Prompts) -> Tensor:
         """Probability in [0, 1] that each prompted finding is present: [B, N]."""
         return torch.sigmoid(self._ask(images, prompts, maps=False).logits[:, : len(prompts)]).cpu()
 
-    def heat_maps(self, images: Tensor, prompts: Tensor) -> Tensor:
+    def heat_maps(self, images: Tensor, prompts: Prompts) -> Tensor:
         """Cross-attention averaged over heads and layers, summing to 1 over the patches: [B, N, g, g]."""
         attention = self._ask(images, prompts, maps=True).attention
         assert attention is not None  # it was asked for
@@ -90,7 +107,7 @@ class MeDSLIPScorer:
             features: Tensor = self.model.backbone(self._grey(images))  # [B, C, g, g]
         return features.mean(dim=(2, 3)).cpu()
 
-    def embed_queries(self, images: Tensor, prompts: Tensor) -> Tensor:
+    def embed_queries(self, images: Tensor, prompts: Prompts) -> Tensor:
         """The pathology stream's queried embeddings: [B, N, d]."""
         return self._ask(images, prompts, maps=False).queried[:, : len(prompts)].cpu()
 
@@ -100,15 +117,15 @@ class MeDSLIPScorer:
             output = self.model(self._grey(images), pathologies.to(self.device), anatomies.to(self.device))
         return Streams(output.pathology.queried.cpu(), output.anatomy.queried.cpu())
 
-    def embed_text(self, prompts: Tensor) -> Tensor:
+    def embed_text(self, prompts: Prompts) -> Tensor:
         """The prompts as queries, before they see an image: [N, d]."""
         with torch.inference_mode():
-            queries: Tensor = self.model.prompt_projection(prompts.to(self.device))
+            queries: Tensor = self.model.prompt_projection(prompts.vectors.to(self.device))
         return queries.cpu()
 
-    def _ask(self, images: Tensor, prompts: Tensor, maps: bool) -> StreamOutput:
-        asked = (self.company[:, None] == prompts[None]).all(dim=-1).any(dim=1)  # [N_p]
-        queries = torch.cat([prompts, self.company[~asked]]).to(self.device)
+    def _ask(self, images: Tensor, prompts: Prompts, maps: bool) -> StreamOutput:
+        asked = (self.company[:, None] == prompts.vectors[None]).all(dim=-1).any(dim=1)  # [N_p]
+        queries = torch.cat([prompts.vectors, self.company[~asked]]).to(self.device)
         with torch.inference_mode():
             return self.model.ask_pathologies(self._grey(images), queries, maps)
 
@@ -153,17 +170,18 @@ def batches(source: ImageSource, rows: NDArray[np.int64], size: int) -> Iterator
         yield source.gather(rows[start : start + size])
 
 
-def check_prompts(prompts: Tensor, findings: Sequence[str], benchmark: str) -> None:
+def check_prompts(prompts: Prompts, findings: Sequence[str], benchmark: str) -> None:
     """Each finding has its prompt.
 
     Raises:
-        EvaluationError: their numbers differ, or a prompt is not finite.
+        EvaluationError: their numbers differ, or a prompt vector is not finite.
     """
-    if prompts.ndim != 2 or len(prompts) != len(findings):
+    if prompts.vectors.ndim != 2 or not len(prompts) == len(prompts.vectors) == len(findings):
         raise EvaluationError(
-            f"{benchmark} has {len(findings)} findings but prompts of shape {list(prompts.shape)}: encode one for each."
+            f"{benchmark} has {len(findings)} findings but {len(prompts)} prompts with vectors of shape "
+            f"{list(prompts.vectors.shape)}: encode one for each."
         )
-    if not torch.isfinite(prompts).all():
+    if not torch.isfinite(prompts.vectors).all():
         raise EvaluationError(
             f"{benchmark} has a prompt vector that is not finite: encode the prompts anew with `dvc repro prompts`."
         )

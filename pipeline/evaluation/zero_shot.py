@@ -16,7 +16,7 @@ from torch import Tensor
 from pipeline import schemas
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.classification import summarise
-from pipeline.evaluation.scorer import ImageSource, Scorer, batches, check_prompts, locate
+from pipeline.evaluation.scorer import ImageSource, Prompts, Scorer, batches, check_prompts, locate
 from pipeline.evaluation.statistics import RESAMPLES
 
 BATCH = 64
@@ -35,7 +35,7 @@ def evaluate_zero_shot(
     source: ImageSource,
     images: pl.DataFrame,
     labels: pl.DataFrame,
-    prompts: Tensor,
+    prompts: Prompts,
     findings: Sequence[str],
     *,
     benchmark: str,
@@ -51,7 +51,7 @@ def evaluate_zero_shot(
         source: the decoded images; a benchmark's image that is not among them is counted, not scored.
         images: `schemas.IMAGES` of the benchmark.
         labels: `schemas.LABELS` of the benchmark.
-        prompts: [N, h] encoded prompts.
+        prompts: N of them.
         findings: their N names, as in the labels.
         benchmark: its name, for errors.
         prompt_style: name | template | explanation, stated in the result.
@@ -80,7 +80,7 @@ def _check_labels(labels: pl.DataFrame, findings: Sequence[str], benchmark: str)
 
 @torch.inference_mode()
 def score_images(
-    scorer: Scorer, source: ImageSource, found: pl.DataFrame, prompts: Tensor, batch: int = BATCH
+    scorer: Scorer, source: ImageSource, found: pl.DataFrame, prompts: Prompts, batch: int = BATCH
 ) -> Tensor:
     """Probabilities of located images: [n, N] on the CPU."""
     rows = found["row"].to_numpy()

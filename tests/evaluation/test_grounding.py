@@ -8,6 +8,7 @@ import torch
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.grounding import BoxedImages, evaluate_grounding, summarise
 from pipeline.evaluation.overlap import THRESHOLDS, Overlaps
+from pipeline.evaluation.scorer import Prompts
 
 SIZE, GRID = 32, 8
 
@@ -57,7 +58,7 @@ def bright_boxes(n=24, validation=8, severity="mild"):
 
 def evaluate(source, boxed, findings=("mass",), **options):
     return evaluate_grounding(
-        BrightestScorer(), source, boxed, torch.eye(len(findings), 4), list(findings),
+        BrightestScorer(), source, boxed, Prompts(tuple(findings), torch.eye(len(findings), 4)), list(findings),
         benchmark="demo", prompt_style="name", **{"resamples": 50, "batch": 5, **options},
     )  # fmt: skip
 

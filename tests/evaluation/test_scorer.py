@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline.errors import EvaluationError
-from pipeline.evaluation.scorer import MeDSLIPScorer, batches, check_prompts, locate
+from pipeline.evaluation.scorer import MeDSLIPScorer, Prompts, batches, check_prompts, locate
 from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
 
 CONFIG = MeDSLIPConfig(
@@ -30,6 +30,10 @@ def prompts():
     return torch.randn(5, 6, generator=torch.Generator().manual_seed(2))
 
 
+def asked(vectors):
+    return Prompts(tuple(f"finding {number}" for number in range(len(vectors))), vectors)
+
+
 def ask(model, images, queries):
     with torch.inference_mode():
         return model.eval().ask_pathologies(images[:, None].float() / 255, queries, maps=True)
@@ -38,26 +42,26 @@ def ask(model, images, queries):
 def test_scores_and_maps_are_the_pathology_streams(model, images, prompts):
     scorer = MeDSLIPScorer(model.train(), torch.empty(0, 6))
     output = ask(model, images, prompts)
-    torch.testing.assert_close(scorer.score(images, prompts), output.logits.sigmoid())
-    maps = scorer.heat_maps(images, prompts)
+    torch.testing.assert_close(scorer.score(images, asked(prompts)), output.logits.sigmoid())
+    maps = scorer.heat_maps(images, asked(prompts))
     torch.testing.assert_close(maps, output.attention.mean(dim=1).reshape(3, 5, *maps.shape[2:]))
     torch.testing.assert_close(maps.sum((2, 3)), torch.ones(3, 5))
-    torch.testing.assert_close(scorer.embed_queries(images, prompts), output.queried)
+    torch.testing.assert_close(scorer.embed_queries(images, asked(prompts)), output.queried)
 
 
 def test_queries_are_asked_in_company(model, images, prompts):
-    asked, company = prompts[:2], prompts[2:]
+    some, company = asked(prompts[:2]), prompts[2:]
     output = ask(model, images, prompts)
     scorer = MeDSLIPScorer(model, company)
-    torch.testing.assert_close(scorer.score(images, asked), output.logits[:, :2].sigmoid())
-    assert scorer.heat_maps(images, asked).shape[:2] == (3, 2)
-    assert not torch.allclose(MeDSLIPScorer(model, company[:0]).score(images, asked), scorer.score(images, asked))
+    torch.testing.assert_close(scorer.score(images, some), output.logits[:, :2].sigmoid())
+    assert scorer.heat_maps(images, some).shape[:2] == (3, 2)
+    assert not torch.allclose(MeDSLIPScorer(model, company[:0]).score(images, some), scorer.score(images, some))
 
 
 def test_nobody_is_asked_twice(model, images, prompts):
     scorer = MeDSLIPScorer(model, prompts)
     expected = ask(model, images, prompts).logits[:, [3, 1]].sigmoid()
-    torch.testing.assert_close(scorer.score(images, prompts[[3, 1]]), expected)
+    torch.testing.assert_close(scorer.score(images, asked(prompts[[3, 1]])), expected)
 
 
 def test_embeddings(model, images, prompts):
@@ -68,7 +72,7 @@ def test_embeddings(model, images, prompts):
     torch.testing.assert_close(streams.pathology, output.pathology.queried)
     torch.testing.assert_close(streams.anatomy, output.anatomy.queried)
     assert scorer.embed_images(images).shape == (3, 16)
-    torch.testing.assert_close(scorer.embed_text(prompts), model.prompt_projection(prompts).detach())
+    torch.testing.assert_close(scorer.embed_text(asked(prompts)), model.prompt_projection(prompts).detach())
 
 
 class Source:
@@ -92,7 +96,7 @@ def test_batches_cover_all_rows():
 
 
 def test_prompts_must_fit_the_findings():
-    check_prompts(torch.zeros(2, 3), ["mass", "edema"], "demo")
-    for prompts in (torch.zeros(1, 3), torch.zeros(2)):
+    check_prompts(asked(torch.zeros(2, 3)), ["mass", "edema"], "demo")
+    for prompts in (asked(torch.zeros(1, 3)), asked(torch.zeros(2)), Prompts(("one",), torch.zeros(2, 3))):
         with pytest.raises(EvaluationError, match="demo has 2 findings"):
             check_prompts(prompts, ["mass", "edema"], "demo")

@@ -7,6 +7,7 @@ import torch
 
 from pipeline import schemas
 from pipeline.errors import EvaluationError
+from pipeline.evaluation.scorer import Prompts
 from pipeline.evaluation.zero_shot import evaluate_zero_shot
 
 FINDINGS = ["edema", "mass", "nodule"]
@@ -20,7 +21,7 @@ class PixelScorer:
 
     def score(self, images, prompts):
         self.batches.append(len(images))
-        return images[:, 0, prompts.argmax(dim=1)].float() / 255
+        return images[:, 0, prompts.vectors.argmax(dim=1)].float() / 255
 
 
 class Pictures:
@@ -60,8 +61,9 @@ def benchmark():
     return Pictures([f"i{k:02}" for k in order], pixels[order]), images, labels, chance
 
 
-def evaluate(source, images, labels, prompts=None, **options):
-    prompts = torch.eye(3, 5) if prompts is None else prompts
+def evaluate(source, images, labels, vectors=None, **options):
+    vectors = torch.eye(3, 5) if vectors is None else vectors
+    prompts = Prompts(tuple(f"prompt {number}" for number in range(len(vectors))), vectors)
     return evaluate_zero_shot(
         PixelScorer(), source, images, labels, prompts, FINDINGS,
         benchmark="demo", prompt_style="name", **{"resamples": 20, "batch": 16, **options},
@@ -116,10 +118,10 @@ def test_a_finding_without_labels_is_an_error(benchmark):
 
 def test_unusable_prompts(benchmark):
     source, images, labels, _ = benchmark
-    with pytest.raises(EvaluationError, match="3 findings but prompts of shape"):
-        evaluate(source, images, labels, prompts=torch.eye(2, 5))
+    with pytest.raises(EvaluationError, match="3 findings but 2 prompts"):
+        evaluate(source, images, labels, vectors=torch.eye(2, 5))
     with pytest.raises(EvaluationError, match="not finite"):
-        evaluate(source, images, labels, prompts=torch.full((3, 5), float("nan")))
+        evaluate(source, images, labels, vectors=torch.full((3, 5), float("nan")))
 
 
 def test_no_decoded_image_is_an_error(benchmark):
