@@ -4,12 +4,13 @@
 for the sections that dvc.yaml declares for it and sees no other.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipeline.errors import ParamsError
 
@@ -76,12 +77,37 @@ class RadGraph(Section):
     batch: Positive
 
 
+class Llm(Section):
+    """The endpoint of the source llm; `triplets.llm_server.LlmConfig` describes each but the prices."""
+
+    base_url: str
+    model: str | None
+    api_key_env: str
+    allow_remote: bool
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None
+    concurrency: Positive
+    timeout: Annotated[float, Field(gt=0.0)]
+    max_retries: Natural
+    max_failed: Natural
+    cache: str
+    price_per_million_input: Weight | None  # of tokens, in any currency; null leaves the cost out
+    price_per_million_output: Weight | None
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not re.fullmatch("[A-Z][A-Z0-9_]*", value):  # and may be the key itself, which no message must show
+            raise ValueError("must be the name of an environment variable, in capitals; never the key itself")
+        return value
+
+
 class Extraction(Section):
     """Where triplets come from; `triplets.extract` describes each."""
 
-    source: Literal["spacy", "graphs", "radgraph"]
+    source: Literal["spacy", "graphs", "radgraph", "llm"]
     graphs: str  # MIMIC-CXR_graphs.json for the source graphs, else the empty file of the repository
     radgraph: RadGraph
+    llm: Llm
     engine: Literal["local", "ray"]
 
 

@@ -14,11 +14,12 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from pipeline.errors import ParamsError, TableError
+from pipeline.triplets.llm_server import LlmConfig
 from pipeline.triplets.on_ray import read_on_ray
 from pipeline.triplets.radgraph_archive import RadGraphConfig, ensure_files
 from pipeline.triplets.shards import Engine, Item, Source, extract_shards, read_locally
 
-SOURCES = ("spacy", "graphs", "radgraph")
+SOURCES = ("spacy", "graphs", "radgraph", "llm")
 ENGINES: dict[str, Engine] = {"local": read_locally, "ray": read_on_ray}
 
 
@@ -29,6 +30,7 @@ def extract(
     *,
     graphs: Path | None = None,
     radgraph: RadGraphConfig = RadGraphConfig(),
+    llm: LlmConfig | None = None,
     engine: str = "local",
     working: Path | None = None,
     counts: Counter[str] | None = None,
@@ -41,6 +43,7 @@ def extract(
         workers: processes to use, at least 1; the result does not depend on it.
         graphs: for the source graphs, the published file of annotations.
         radgraph: for the source radgraph, its model.
+        llm: for the source llm, its endpoint.
         engine: what runs the workers, one of `ENGINES`; the result does not depend on it.
         working: a folder for finished shards, to be named by a hash of source, settings and code; an interrupted run
             goes on from there, and it is removed at the end. By default nothing is kept.
@@ -50,11 +53,13 @@ def extract(
         One row per triplet with the columns of `schemas.TRIPLETS`; start and end are characters of the text.
 
     Raises:
-        ParamsError: source or engine is unknown, workers is less than 1, or graphs is missing.
+        ParamsError: source or engine is unknown, workers is less than 1, graphs or llm is missing, or the endpoint is
+            remote and not allowed.
         TableError: a column is missing, holds nulls, or lists a study twice.
         DatasetError: the annotations are not as published.
         ModelError: a file of RadGraph's model is missing or damaged.
-        ExtractionError: a worker died, or the working folder cannot be used; finished shards are kept.
+        ExtractionError: a worker died, or the working folder cannot be used, finished shards are kept; or the endpoint
+            failed, answers are kept.
     """
     if workers < 1:
         raise ParamsError(f"extraction.workers is {workers}: give at least 1.")
@@ -64,10 +69,18 @@ def extract(
         with TemporaryDirectory() as folder:
             kept = Path(folder)
             return extract(
-                reports, source, workers, graphs=graphs, radgraph=radgraph, engine=engine, working=kept, counts=counts
+                reports,
+                source,
+                workers,
+                graphs=graphs,
+                radgraph=radgraph,
+                llm=llm,
+                engine=engine,
+                working=kept,
+                counts=counts,
             )
     texts, counts = _texts(reports), Counter() if counts is None else counts
-    reader, items = _source(source, texts, graphs, radgraph, engine, counts)
+    reader, items = _source(source, texts, graphs, radgraph, llm, engine, counts)
     triplets, left_out = extract_shards(items, reader, ENGINES[engine], workers, working)
     counts.update(left_out)
     rmtree(working)
@@ -75,7 +88,13 @@ def extract(
 
 
 def _source(
-    name: str, texts: dict[str, str], graphs: Path | None, radgraph: RadGraphConfig, engine: str, counts: Counter[str]
+    name: str,
+    texts: dict[str, str],
+    graphs: Path | None,
+    radgraph: RadGraphConfig,
+    llm: LlmConfig | None,
+    engine: str,
+    counts: Counter[str],
 ) -> tuple[Source, Iterator[Item]]:
     """What makes a source's readers, and what they are to read; each brings libraries that take seconds to import."""
     match name:
@@ -95,6 +114,13 @@ def _source(
             if engine == "local":
                 ensure_files(radgraph)
             return Source(RadGraphReader, (radgraph,), gpus=1.0), starmap(Item, texts.items())
+        case "llm":
+            if llm is None:
+                raise ParamsError("extraction.llm is not set: the source llm asks the endpoint that it describes.")
+            from pipeline.triplets.llm_answers import Answers
+            from pipeline.triplets.llm_rules import LlmReader
+
+            return Source(LlmReader), Answers(llm).items(texts, counts)
         case _:
             raise ParamsError(f"extraction.source is {name!r}: use one of {', '.join(SOURCES)}.")
 

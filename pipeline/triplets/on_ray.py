@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline import errors
 from pipeline.errors import ExtractionError, PipelineError
-from pipeline.triplets.shards import Item, Shard, Source, read_shard, write_shard
+from pipeline.triplets.shards import Item, Shard, Source, read_shard, write_whole
 
 _WINDOW = 32  # shards handed over at a time, so that a large corpus need not be in Ray's store as a whole
 _RETRIES = 2  # of a shard whose worker died, before the run ends
@@ -102,4 +102,4 @@ def _read_window(ray: Any, source: Source, window: list[Shard], workers: int) ->
     for row in dataset.iter_rows():
         if row["error"]:
             raise getattr(errors, row["error"])(row["problem"])
-        write_shard(Path(row["path"]), row["content"])
+        write_whole(Path(row["path"]), row["content"])

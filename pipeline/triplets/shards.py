@@ -164,8 +164,8 @@ def read_shard(source: Source, items: Sequence[Item]) -> bytes:
     return buffer.getvalue()
 
 
-def write_shard(path: Path, content: bytes) -> None:
-    """Write a shard's file, whole or not at all."""
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     unfinished.write_bytes(content)
     unfinished.replace(path)
@@ -185,7 +185,7 @@ def _started(source: Source) -> Reader:
 
 
 def _read_into_file(source: Source, shard: Shard) -> None:
-    write_shard(shard.path, read_shard(source, shard.items))
+    write_whole(shard.path, read_shard(source, shard.items))
 
 
 def _read_file(path: Path) -> tuple[pl.DataFrame, dict[str, int]]:

@@ -171,7 +171,7 @@ def test_shards_before_the_break_are_kept_and_the_mended_file_goes_on_from_there
     stamps = [file.stat().st_mtime_ns for file in finished]
     path.write_text(mended)
     read = []
-    monkeypatch.setattr(shards, "write_shard", _spy(shards.write_shard, read))
+    monkeypatch.setattr(shards, "write_whole", _spy(shards.write_whole, read))
     resumed = extract(_reports(studies), "graphs", graphs=path, working=working)
     assert resumed.equals(whole)
     assert len(read) == 5

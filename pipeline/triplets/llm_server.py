@@ -1,0 +1,192 @@
+"""An OpenAI-compatible endpoint: one chat completion at a time, private by default.
+
+Retries and their waiting (exponential with jitter, Retry-After) are the `openai` client's own: they know the protocol's
+errors, and a second library around them would multiply the attempts. Messages hold no text of a report, of an answer or
+of the key: what a server writes may quote either, so that only its status is told.
+"""
+
+import logging
+import os
+import re
+import socket
+import ssl
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.errors import ExtractionError, ParamsError
+
+# RFC 1122 and 3927, 1918, 4291 and 4193: loopback, link-local and private; nothing else counts as this network
+_PRIVATE = [
+    ip_network(network)
+    for network in (
+        *("127.0.0.0/8", "169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
+        *("::1/128", "fe80::/10", "fc00::/7"),
+    )
+]
+# Nothing that two parsers could read in two ways, and no credentials
+_URL = re.compile(r"https?://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[\w.-]+))(?::\d+)?(?:/[\w./~-]*)?", re.ASCII)
+_FATAL = {401, 403, 404}  # the same for every report
+
+
+@dataclass(frozen=True)
+class LlmConfig:
+    """A model behind an endpoint, and how to ask it.
+
+    Attributes:
+        base_url: of the endpoint, as in http://127.0.0.1:8000/v1.
+        model: its name there.
+        api_key_env: the environment variable that holds the key; where it is not set, none is sent.
+        allow_remote: send reports to an address that is neither this machine nor in a private network.
+        temperature: None leaves it to the endpoint.
+        concurrency: requests at a time.
+        timeout: seconds for one attempt.
+        max_retries: further attempts after no answer, 429 or a server's error.
+        max_failed: reports without a valid answer that are put up with.
+        cache: folder of the answers, by what was asked.
+    """
+
+    base_url: str
+    model: str | None
+    api_key_env: str = "CXR_LLM_API_KEY"
+    allow_remote: bool = False
+    temperature: float | None = 0.0
+    concurrency: int = 8
+    timeout: float = 120.0
+    max_retries: int = 5
+    max_failed: int = 0
+    cache: str = ".checkpoints/llm"
+
+
+class NoAnswer(Exception):  # noqa: N818  # an outcome for one report, which the caller counts
+    """The endpoint gave no answer for one report; says why."""
+
+
+class Reply(NamedTuple):
+    """What the model wrote, and the tokens of the request and of that."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class _Message(BaseModel):
+    content: str | None = None  # null in a refusal
+
+
+class _Choice(BaseModel):
+    message: _Message
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Completion(BaseModel):
+    choices: tuple[_Choice, ...]
+    usage: _Usage | None = None
+
+
+class LlmServer:
+    """The client of one endpoint; threads may share it.
+
+    Raises:
+        ParamsError: the address is none, or remote and not allowed.
+    """
+
+    def __init__(self, config: LlmConfig) -> None:
+        if not config.allow_remote:
+            require_private(config.base_url)
+        import openai  # takes seconds
+
+        logging.getLogger("openai").setLevel(logging.WARNING)  # OPENAI_LOG=debug would write reports to the log
+        self._openai, self._config = openai, config
+        # A proxy of the environment would carry reports away, and so would a redirect. Certificates are the machine's.
+        http = openai.DefaultHttpxClient(
+            trust_env=config.allow_remote,
+            follow_redirects=False,
+            verify=ssl.create_default_context(),
+            timeout=config.timeout,
+        )
+        key = os.environ.get(config.api_key_env)
+        self._headers = {} if key else {"Authorization": openai.Omit()}
+        self._client = openai.OpenAI(
+            base_url=config.base_url,
+            api_key=key or "none",  # the client wants one
+            max_retries=config.max_retries,
+            timeout=config.timeout,
+            http_client=http,
+        )
+
+    def ask(self, request: dict[str, Any]) -> Reply:
+        """Have one chat completion made.
+
+        Raises:
+            NoAnswer: there is none for this request, after all retries.
+            ExtractionError: there will be none for any: the key, the model or the address is wrong.
+        """
+        try:
+            response = self._client.chat.completions.with_raw_response.create(**request, extra_headers=self._headers)
+            completion = _Completion.model_validate_json(response.content)
+            text = completion.choices[0].message.content or ""
+        except self._openai.APIStatusError as error:
+            self._reject(error.status_code)
+            raise NoAnswer(f"HTTP {error.status_code}") from error
+        except self._openai.APITimeoutError as error:
+            raise NoAnswer(f"nothing within {self._config.timeout:g} s") from error
+        except self._openai.OpenAIError as error:
+            raise NoAnswer("no connection") from error
+        except (ValidationError, IndexError) as error:
+            raise NoAnswer("no chat completion") from error
+        usage = completion.usage or _Usage()
+        return Reply(text, usage.prompt_tokens, usage.completion_tokens)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def _reject(self, status: int) -> None:
+        where = f"extraction.llm.base_url {self._config.base_url} answers HTTP {status}"
+        if 300 <= status < 400:
+            raise ExtractionError(f"{where}, a redirect, which is not followed: set the address that it leads to.")
+        if status in _FATAL:
+            raise ExtractionError(
+                f"{where}: check extraction.llm.model ({self._config.model!r}), the address, and the key in the "
+                f"environment variable {self._config.api_key_env}."
+            )
+
+
+def require_private(base_url: str) -> None:
+    """Check that an address is on this machine or in a private network, whatever its name resolves to.
+
+    Raises:
+        ParamsError: it is not, or cannot be resolved, or is no address.
+    """
+    parts = _URL.fullmatch(base_url)
+    if parts is None:
+        raise ParamsError(
+            "extraction.llm.base_url is no plain http or https address: give one as in http://127.0.0.1:8000/v1, "
+            "without user name, password or query; a key belongs in the variable named by extraction.llm.api_key_env."
+        )
+    host = parts["v6"] or parts["host"]
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ParamsError(f"extraction.llm.base_url {base_url} cannot be resolved: check the name {host}.") from error
+    for address in dict.fromkeys(str(entry[4][0]) for entry in found):
+        if not _is_private(address):
+            raise ParamsError(
+                f"extraction.llm.base_url {base_url} is at {address}, neither this machine nor a private network, and "
+                "reports of patients, such as MIMIC-CXR's under its data use agreement, may not be sent to third "
+                "parties: serve a model here, or set extraction.llm.allow_remote to true if your agreement permits it."
+            )
+
+
+def _is_private(address: str) -> bool:
+    ip = ip_address(address.partition("%")[0])  # without an IPv6 zone
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in _PRIVATE)
