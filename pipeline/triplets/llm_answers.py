@@ -13,9 +13,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.errors import ExtractionError, ParamsError
-from pipeline.triplets.lexicon import load_lexicon
 from pipeline.triplets.llm_request import Answer, Questions, load_questions, parse_answer
-from pipeline.triplets.llm_rules import Names
+from pipeline.triplets.llm_rules import load_names
 from pipeline.triplets.llm_server import LlmConfig, LlmServer, NoAnswer, Reply
 from pipeline.triplets.shards import Item, write_whole
 
@@ -122,7 +121,7 @@ class Answers:
             raise NoAnswer(_INVALID)
 
     def _answered(self, texts: Mapping[str, str], digests: Mapping[str, str], counts: Counter[str]) -> Iterator[Item]:
-        names, unknown = Names(load_lexicon()), Counter[str]()
+        names, unknown = load_names(), Counter[str]()
         for study, text in texts.items():
             stored = self._load(digests[study]) if study in digests else Stored()
             counts["answers_invalid"] += len(stored.answers) - (stored.answer is not None)

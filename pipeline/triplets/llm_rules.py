@@ -8,7 +8,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import chain
 
 from pipeline.schemas import ABSENT, PRESENT, UNCERTAIN
@@ -68,12 +68,18 @@ class Names:
         return tuple(dict.fromkeys(chain.from_iterable(named)))
 
 
+@cache
+def load_names() -> Names:
+    """The names of the lexicon, made once."""
+    return Names(load_lexicon())
+
+
 class LlmReader:
     """The `llm` source in one worker: reads answers, the items' annotations."""
 
     def __init__(self) -> None:
         lexicon = load_lexicon()
-        self._lexicon, self._names, self._rules = lexicon, Names(lexicon), SpacyRules(lexicon)
+        self._lexicon, self._names, self._rules = lexicon, load_names(), SpacyRules(lexicon)
         self._pieces = Pieces(Vocabulary(lexicon), lambda _, sentences: [sentence.starts[0] for sentence in sentences])
         self._counts: Counter[str] = Counter()
 
