@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.triplets import extract
@@ -126,6 +126,7 @@ def test_every_name_of_the_lexicon_is_itself() -> None:
     assert all(names.anatomies(name, "opacity") == (name,) for name in lexicon.anatomies)
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=60), st.text(max_size=20), st.integers(0, 60), st.integers(0, 20))
 def test_spans_lie_in_the_report_and_invented_evidence_never_passes(report: str, other: str, at: int, length: int):
     for evidence in (report[at : at + length], other):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from chat_server import Response, serving
 
-from pipeline.errors import ParamsError
+from pipeline.errors import ExtractionError, ParamsError
 from pipeline.triplets.llm_server import LlmConfig, LlmServer, require_private
 
 
@@ -93,7 +93,7 @@ def test_what_is_allowed_goes_through_the_proxy_of_the_environment(monkeypatch: 
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.server_port}")
         server = LlmServer(LlmConfig("http://192.0.2.1/v1", "m", allow_remote=True, max_retries=0))
-        with pytest.raises(Exception, match="404"):  # the test's server knows no absolute addresses
+        with pytest.raises(ExtractionError, match="404"):  # the test's server knows no absolute addresses
             server.ask({"model": "m", "messages": []})
         server.close()
         assert len(proxy.requests) == 1
