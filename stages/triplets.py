@@ -10,7 +10,7 @@ import polars as pl
 
 from pipeline.params import Extraction
 from pipeline.schemas import STUDIES, TRIPLETS, read_table, write_table
-from pipeline.triplets import extract, score
+from pipeline.triplets import extract, score, score_severity
 from pipeline.triplets.llm_server import LlmConfig
 from pipeline.triplets.radgraph_archive import RadGraphConfig
 from pipeline.triplets.sections import Selection, count_sections
@@ -45,6 +45,7 @@ def main() -> None:
         known = pl.read_parquet(truth).join(studies.select("study_id"), on="study_id", how="semi")
         scored = score(triplets, known)
         metrics |= {**scored, **scored["triplets"]}  # the headline figures at the top level too
+        metrics["severity"] = score_severity(triplets, known)
     write_metrics(Path("reports/triplets.json"), metrics)
 
 

@@ -2,6 +2,6 @@
 
 from pipeline.triplets.extract import extract
 from pipeline.triplets.findings import findings
-from pipeline.triplets.score import score
+from pipeline.triplets.score import score, score_severity
 
-__all__ = ["extract", "findings", "score"]
+__all__ = ["extract", "findings", "score", "score_severity"]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from pipeline.errors import EvaluationError
+from pipeline.schemas import PRESENT
 
 Score = dict[str, float]
 
@@ -37,6 +38,30 @@ def score(predicted: pl.DataFrame, truth: pl.DataFrame) -> dict[str, dict[str, f
             row["pathology"]: {k: row[k] for k in ("precision", "recall", "f1", "truth")} for row in names
         },
     }
+
+
+def score_severity(predicted: pl.DataFrame, truth: pl.DataFrame) -> dict[str, float]:
+    """How often findings that are rightly called present get the right severity.
+
+    What a report grades in several ways counts as right when all of them are found, and no other.
+
+    Args:
+        predicted, truth: columns study_id, pathology, anatomy, existence and severity (null for none).
+
+    Returns:
+        "findings": the (study, pathology, anatomy) present in both tables; "graded": those of them with a severity in
+        the truth; "accuracy" and "accuracy_graded" in [0, 1] over either, left out where there are none.
+    """
+    keys = ["study_id", "pathology", "anatomy"]
+    grades = [
+        table.filter(pl.col("existence") == PRESENT).group_by(keys).agg(pl.col("severity").unique().sort().alias(name))
+        for name, table in (("predicted", predicted), ("truth", truth))
+    ]
+    both = grades[0].join(grades[1], on=keys).with_columns(right=pl.col("predicted") == pl.col("truth"))
+    graded = both.filter(pl.col("truth").list.drop_nulls().list.len() > 0)
+    accuracies = {"accuracy": both["right"].mean(), "accuracy_graded": graded["right"].mean()}
+    known = {name: float(value) for name, value in accuracies.items() if isinstance(value, float)}
+    return {"findings": len(both), "graded": len(graded), **known}
 
 
 def _per_pathology(predicted: pl.DataFrame, truth: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:

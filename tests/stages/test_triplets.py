@@ -50,6 +50,19 @@ def test_spacy(project: Path):
     assert not any(Path(".checkpoints/triplets").glob("*/*"))
 
 
+def test_scores_where_the_truth_is_known(project: Path):
+    truth = pl.DataFrame({
+        "study_id": ["1", "2", "gone"], "pathology": ["pleural effusion", "edema", "mass"],
+        "anatomy": ["pleura", "lung", "lung"], "existence": ["present", "present", "present"],
+        "severity": ["mild", None, None],
+    })  # fmt: skip
+    Path("data/phantom/truth").mkdir(parents=True)
+    truth.write_parquet("data/phantom/truth/triplets.parquet")
+    metrics = _run()
+    assert metrics["micro_recall"] == 1.0
+    assert metrics["severity"] == {"findings": 2, "graded": 1, "accuracy": 0.5, "accuracy_graded": 0.0}
+
+
 def test_graphs(project: Path):
     Path("graphs.json").write_text(json.dumps({"p1/p10/s1.txt": {"text": "effusion", "entities": {"1": _ENTITY}}}))
     metrics = _run("extraction.source=graphs", "extraction.graphs=graphs.json")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from pipeline.errors import EvaluationError
-from pipeline.triplets import score
+from pipeline.triplets import score, score_severity
 
 _SCHEMA = ["study_id", "pathology", "anatomy", "existence"]
 _ROW = st.tuples(
@@ -50,3 +50,29 @@ def test_repeated_rows_count_once():
 def test_an_empty_truth_is_refused():
     with pytest.raises(EvaluationError, match="true triplets are empty"):
         score(_table([]), _table([]))
+
+
+_GRADED = st.lists(st.tuples(_ROW, st.sampled_from([None, "mild", "severe"])), max_size=12)
+
+
+def _graded(rows: list[tuple[tuple[str, ...], str | None]]) -> pl.DataFrame:
+    return pl.DataFrame(
+        [(*row, severity) for row, severity in rows],
+        schema=dict.fromkeys([*_SCHEMA, "severity"], pl.String),
+        orient="row",
+    )
+
+
+@given(_GRADED, _GRADED)
+def test_severities_are_compared_finding_by_finding(predicted: list, truth: list):
+    def of(rows: list, finding: tuple[str, ...]) -> set[str | None]:
+        return {severity for row, severity in rows if row == finding}
+
+    both = {row for row, _ in predicted} & {row for row, _ in truth}
+    present = [row for row in both if row[3] == "present"]
+    right = [of(predicted, row) == of(truth, row) for row in present]
+    graded = [good for row, good in zip(present, right, strict=True) if of(truth, row) != {None}]
+    expected = {"findings": len(present), "graded": len(graded)}
+    expected |= {"accuracy": pytest.approx(sum(right) / len(right))} if right else {}
+    expected |= {"accuracy_graded": pytest.approx(sum(graded) / len(graded))} if graded else {}
+    assert score_severity(_graded(predicted), _graded(truth)) == expected
