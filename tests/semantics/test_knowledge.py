@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from pipeline.errors import ParamsError
+from pipeline.schemas import SEVERITIES
 from pipeline.semantics.knowledge import load_knowledge
 from pipeline.triplets.lexicon import load_lexicon
 
@@ -67,6 +68,8 @@ def test_a_pathology_without_explanation_is_named(tmp_path: Path) -> None:
         ({"sources": []}, r"explanations\.patch\.sources"),
         ({"text": ""}, r"explanations\.patch\.text"),
         ({"colour": "red"}, r"explanations\.patch\.colour"),
+        ({"severity": {"mild": ""}}, r"explanations\.patch\.severity\.mild"),
+        ({"severity": {"grave": "large"}}, "word the severity 'grave' of 'patch'"),
     ],
 )
 def test_a_wrong_entry_is_named(tmp_path: Path, change: dict[str, object], message: str) -> None:
@@ -83,3 +86,28 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("- a")
     with pytest.raises(ParamsError, match="at the file"):
         load_knowledge(tmp_path / "list.yaml")
+
+
+def test_common_findings_say_what_each_severity_looks_like() -> None:
+    knowledge = load_knowledge()
+    own = {name: entry.severity for name, entry in knowledge.explanations.items() if entry.severity}
+    assert len(own) >= 20
+    assert all(tuple(wordings) == SEVERITIES for wordings in own.values())
+    texts = [text for wordings in own.values() for text in wordings.values()]
+    assert len(set(texts)) == len(texts)
+
+
+def test_a_severity_is_worded_by_the_pathology_or_in_general(tmp_path: Path) -> None:
+    entries = {"patch": ENTRY | {"severity": {"mild": "a dot"}}}
+    knowledge = load_knowledge(write(tmp_path / "own.yaml", entries))
+    assert knowledge.severity_wording("patch", "mild") == "a dot"
+    assert knowledge.severity_wording("patch", "severe") == "large"
+
+
+def test_a_severity_without_general_wording_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.yaml", {"patch": ENTRY})
+    content = yaml.safe_load(path.read_text())
+    del content["severity"]["moderate"]
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ParamsError, match="no general wording of severity 'moderate'"):
+        load_knowledge(path)
