@@ -9,6 +9,7 @@ from pipeline.check.datasets import Inspected, Look, inspect_benchmark, inspect_
 from pipeline.corpora import CORPORA
 from pipeline.errors import ParamsError
 from pipeline.params import BenchmarkFolder, Corpus, Params
+from pipeline.triplets.llm_server import check_endpoint
 
 LISTINGS = Path(".checkpoints/check")
 TRUTH = "truth"  # what only phantoms have beside their datasets
@@ -91,4 +92,10 @@ def _other_problems(params: Params, seen: list[Inspected]) -> list[str]:
             problems.append(f"grounding names {name}, which has no boxes: leave it out of grounding.")
     if not Path(params.extraction.graphs).is_file():
         problems.append(f"{params.extraction.graphs} is missing: set extraction.graphs to where the annotations are.")
+    if params.extraction.source == "llm":
+        llm = params.extraction.llm
+        try:
+            check_endpoint(llm.base_url, llm.model, llm.allow_remote)
+        except ParamsError as error:
+            problems.append(str(error))
     return problems

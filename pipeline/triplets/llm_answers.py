@@ -12,10 +12,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.errors import ExtractionError, ParamsError
-from pipeline.triplets.llm_request import Answer, Questions, load_questions, parse_answer
+from pipeline.errors import ExtractionError
+from pipeline.triplets.llm_request import Answer, load_questions, parse_answer
 from pipeline.triplets.llm_rules import load_names
-from pipeline.triplets.llm_server import LlmConfig, LlmServer, NoAnswer, Reply
+from pipeline.triplets.llm_server import LlmConfig, LlmServer, NoAnswerError, Reply
 from pipeline.triplets.shards import Item, write_whole
 
 LEFT_OUT = "left_out.json"  # beside the answers: ids of failed reports, and categories that the lexicon does not know
@@ -56,15 +56,13 @@ class Answers:
     """The answers of one model about reports, kept in a folder.
 
     Raises:
-        ParamsError: no model is named, or the endpoint is remote and not allowed.
+        ParamsError: as `LlmServer`, or the prompt is wrong.
     """
 
     def __init__(self, config: LlmConfig) -> None:
-        if not config.model:
-            raise ParamsError("extraction.llm.model is not set: name the model that the endpoint serves.")
         self._config, self._folder = config, Path(config.cache)
-        self._questions: Questions = load_questions(config.model, config.temperature)
         self._server = LlmServer(config)
+        self._questions = load_questions(str(config.model), config.temperature)
         self._failed: dict[str, str] = {}  # study_id -> why
 
     def items(self, texts: Mapping[str, str], counts: Counter[str]) -> Iterator[Item]:
@@ -80,30 +78,30 @@ class Answers:
                 was answered is kept.
         """
         digests = {study: self._questions.digest(text) for study, text in texts.items() if text.strip()}
-        studies: dict[str, list[str]] = {}  # digest -> those with the same report
+        missing: dict[str, list[str]] = {}  # digest -> the studies, whose reports may be the same
         for study, digest in digests.items():
-            studies.setdefault(digest, []).append(study)
-        missing = {digest: texts[same[0]] for digest, same in studies.items() if not self._load(digest).finished}
-        asked = sum(len(studies[digest]) for digest in missing)
+            if digest in missing or not self._load(digest).finished:
+                missing.setdefault(digest, []).append(study)
+        asked = sum(map(len, missing.values()))
         counts.update(reports_asked=asked, reports_cached=len(digests) - asked)
         counts["reports_without_text"] += len(texts) - len(digests)
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._ask_all(missing, studies)
+            self._ask_all(missing, texts)
             yield from self._answered(texts, digests, counts)
         finally:
             self._server.close()
             counts["reports_failed"] += len(self._failed)
 
-    def _ask_all(self, missing: Mapping[str, str], studies: Mapping[str, list[str]]) -> None:
+    def _ask_all(self, missing: Mapping[str, list[str]], texts: Mapping[str, str]) -> None:
         pool = ThreadPoolExecutor(self._config.concurrency)
         try:
-            futures = {pool.submit(self._ask, digest, text): digest for digest, text in missing.items()}
+            futures = {pool.submit(self._ask, digest, texts[same[0]]): same for digest, same in missing.items()}
             for count, future in enumerate(as_completed(futures), 1):
                 try:
                     future.result()
-                except NoAnswer as error:
-                    self._fail(studies[futures[future]], str(error))
+                except NoAnswerError as error:
+                    self._fail(futures[future], str(error))
                 if count % _PROGRESS == 0:
                     print(f"{count} of {len(futures)} reports are answered.")
         finally:
@@ -118,7 +116,7 @@ class Answers:
             path.parent.mkdir(exist_ok=True)
             write_whole(path, stored.model_dump_json().encode())
         if stored.answer is None:
-            raise NoAnswer(_INVALID)
+            raise NoAnswerError(_INVALID)
 
     def _answered(self, texts: Mapping[str, str], digests: Mapping[str, str], counts: Counter[str]) -> Iterator[Item]:
         names, unknown = load_names(), Counter[str]()

@@ -60,7 +60,7 @@ class LlmConfig:
     cache: str = ".checkpoints/llm"
 
 
-class NoAnswer(Exception):  # noqa: N818  # an outcome for one report, which the caller counts
+class NoAnswerError(Exception):
     """The endpoint gave no answer for one report; says why."""
 
 
@@ -94,12 +94,11 @@ class LlmServer:
     """The client of one endpoint; threads may share it.
 
     Raises:
-        ParamsError: the address is none, or remote and not allowed.
+        ParamsError: no model is named, or the address is none, or remote and not allowed.
     """
 
     def __init__(self, config: LlmConfig) -> None:
-        if not config.allow_remote:
-            require_private(config.base_url)
+        check_endpoint(config.base_url, config.model, config.allow_remote)
         import openai  # takes seconds
 
         logging.getLogger("openai").setLevel(logging.WARNING)  # OPENAI_LOG=debug would write reports to the log
@@ -125,7 +124,7 @@ class LlmServer:
         """Have one chat completion made.
 
         Raises:
-            NoAnswer: there is none for this request, after all retries.
+            NoAnswerError: there is none for this request, after all retries.
             ExtractionError: there will be none for any: the key, the model or the address is wrong.
         """
         try:
@@ -134,13 +133,13 @@ class LlmServer:
             text = completion.choices[0].message.content or ""
         except self._openai.APIStatusError as error:
             self._reject(error.status_code)
-            raise NoAnswer(f"HTTP {error.status_code}") from error
+            raise NoAnswerError(f"HTTP {error.status_code}") from error
         except self._openai.APITimeoutError as error:
-            raise NoAnswer(f"nothing within {self._config.timeout:g} s") from error
+            raise NoAnswerError(f"nothing within {self._config.timeout:g} s") from error
         except self._openai.OpenAIError as error:
-            raise NoAnswer("no connection") from error
+            raise NoAnswerError("no connection") from error
         except (ValidationError, IndexError) as error:
-            raise NoAnswer("no chat completion") from error
+            raise NoAnswerError("no chat completion") from error
         usage = completion.usage or _Usage()
         return Reply(text, usage.prompt_tokens, usage.completion_tokens)
 
@@ -159,19 +158,26 @@ class LlmServer:
             )
 
 
-def require_private(base_url: str) -> None:
-    """Check that an address is on this machine or in a private network, whatever its name resolves to.
+def check_endpoint(base_url: str, model: str | None, allow_remote: bool) -> None:
+    """Check what can be checked before anything is sent.
 
     Raises:
-        ParamsError: it is not, or cannot be resolved, or is no address.
+        ParamsError: no model is named, the address is none, or it is remote and that is not allowed.
     """
+    if not model:
+        raise ParamsError("extraction.llm.model is not set: name the model that the endpoint serves.")
     parts = _URL.fullmatch(base_url)
     if parts is None:
         raise ParamsError(
             "extraction.llm.base_url is no plain http or https address: give one as in http://127.0.0.1:8000/v1, "
             "without user name, password or query; a key belongs in the variable named by extraction.llm.api_key_env."
         )
-    host = parts["v6"] or parts["host"]
+    if not allow_remote:
+        _require_private(base_url, parts["v6"] or parts["host"])
+
+
+def _require_private(base_url: str, host: str) -> None:
+    """Check that every address that a host's name resolves to is this machine's or of a private network."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:

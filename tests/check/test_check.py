@@ -107,6 +107,10 @@ def test_other_needs_of_the_experiment(data: Path) -> None:
     assert "grounding names covidx, which has no boxes" in lacking
     (lacking,) = look(data, "extraction.graphs=nowhere.json").problems
     assert "nowhere.json is missing: set extraction.graphs" in lacking
+    llm = ["extraction.source=llm", "extraction.llm.base_url=http://8.8.8.8/v1"]
+    assert "extraction.llm.model is not set" in look(data, *llm).problems[0]
+    assert "neither this machine nor a private network" in look(data, *llm, "extraction.llm.model=m").problems[0]
+    assert not look(data, *llm, "extraction.llm.model=m", "extraction.llm.allow_remote=true").problems
 
 
 def test_one_dataset_alone_decides(data: Path) -> None:

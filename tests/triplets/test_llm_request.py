@@ -1,13 +1,15 @@
 """The prompt as data: its examples are right, and a wrong file is named."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from pipeline.errors import ParamsError
+from pipeline.schemas import SEVERITIES
 from pipeline.triplets.lexicon import load_lexicon
-from pipeline.triplets.llm_request import load_questions
+from pipeline.triplets.llm_request import Entity, load_questions
 from pipeline.triplets.llm_rules import LlmReader
 from pipeline.triplets.shards import Item
 
@@ -31,6 +33,10 @@ def test_the_examples_hold_what_the_instructions_ask_for() -> None:
         for entity in example["entities"]:
             assert entity["category"] in lexicon.pathologies
             assert entity["location"] is None or entity["location"] in lexicon.anatomies
+
+
+def test_the_severities_are_those_of_the_triplets() -> None:
+    assert get_args(get_args(Entity.model_fields["severity"].annotation)[0]) == SEVERITIES
 
 
 def test_the_instructions_name_the_lexicon() -> None:

@@ -7,7 +7,7 @@ import pytest
 from chat_server import Response, serving
 
 from pipeline.errors import ExtractionError, ParamsError
-from pipeline.triplets.llm_server import LlmConfig, LlmServer, require_private
+from pipeline.triplets.llm_server import LlmConfig, LlmServer, check_endpoint
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ from pipeline.triplets.llm_server import LlmConfig, LlmServer, require_private
     ],
 )  # fmt: skip
 def test_this_machine_and_private_networks_pass(host: str) -> None:
-    require_private(f"http://{host}:8000/v1")
-    require_private(f"https://{host}")
+    check_endpoint(f"http://{host}:8000/v1", "m", False)
+    check_endpoint(f"https://{host}", "m", False)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_this_machine_and_private_networks_pass(host: str) -> None:
 )  # fmt: skip
 def test_all_others_are_refused(host: str) -> None:
     with pytest.raises(ParamsError, match=r"neither this machine nor a private network.*allow_remote"):
-        require_private(f"http://{host}:8000/v1")
+        check_endpoint(f"http://{host}:8000/v1", "m", False)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(ParamsError, match="cannot be resolved: check the name nowhere"):
-        require_private("http://nowhere/v1")
+        check_endpoint("http://nowhere/v1", "m", False)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,10 @@ def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )  # fmt: skip
 def test_what_parsers_may_read_in_two_ways_is_no_address(url: str) -> None:
-    with pytest.raises(ParamsError, match=r"no plain http or https address") as caught:
-        require_private(url)
-    assert "secret" not in str(caught.value)
+    for allow_remote in (False, True):
+        with pytest.raises(ParamsError, match=r"no plain http or https address") as caught:
+            check_endpoint(url, "m", allow_remote)
+        assert "secret" not in str(caught.value)
 
 
 def test_remote_is_a_choice() -> None:
