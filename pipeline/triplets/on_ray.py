@@ -70,7 +70,8 @@ def _connect(workers: int) -> Any:
         ) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    own: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
+    local = {"address": "local", "num_cpus": workers, "include_dashboard": False}  # and not another run's on this machine
+    own: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else local
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
     except Exception as error:  # a bare one when Ray's own processes do not start in time
