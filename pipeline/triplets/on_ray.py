@@ -70,7 +70,7 @@ def _connect(workers: int) -> Any:
         ) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    local = {"address": "local", "num_cpus": workers, "include_dashboard": False}  # and not another run's on this machine
+    local = {"address": "local", "num_cpus": workers, "include_dashboard": False}  # not another run's
     own: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else local
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
