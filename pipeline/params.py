@@ -51,6 +51,8 @@ class Phantom(Section):
     rsna: Positive
     siim: Positive
     covidx: Positive
+    vinbigdata: Positive
+    rahman: Positive
 
 
 class BenchmarkFolder(Section):
