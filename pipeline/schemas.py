@@ -83,6 +83,7 @@ BROKEN_IMAGES = pa.schema([
 ])  # fmt: skip
 
 PRESENT, ABSENT, UNCERTAIN = "present", "absent", "uncertain"
+SEVERITIES = ("subtle", "mild", "moderate", "severe")
 
 TRIPLETS = pa.schema([
     _required("study_id", pa.string()),

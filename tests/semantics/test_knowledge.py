@@ -16,9 +16,11 @@ ENTRY = {
     "place": "lung",
 }
 
+SEVERITY = {"subtle": "barely seen", "mild": "small", "moderate": "medium", "severe": "large"}
+
 
 def write(path: Path, explanations: dict[str, object]) -> Path:
-    path.write_text(yaml.safe_dump({"sources": {"book": "A book"}, "explanations": explanations}))
+    path.write_text(yaml.safe_dump({"sources": {"book": "A book"}, "severity": SEVERITY, "explanations": explanations}))
     return path
 
 
