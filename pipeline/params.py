@@ -225,6 +225,7 @@ class Params(Section):
     corpus: Corpus
     phantom: Phantom
     benchmarks: dict[str, BenchmarkFolder]
+    corpus_benchmarks: tuple[Literal["mimic16", "mimic_multi", "mimic_fg"], ...]  # made of the corpus' held-out images
     grounding: tuple[str, ...]  # benchmarks with boxes to ground on
     images: Images
     extraction: Extraction

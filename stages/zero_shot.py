@@ -10,7 +10,7 @@ from stages.common import fix_torch, run, stage_params
 from stages.scoring import class_prompts, load_scorer
 
 
-def main(name: str) -> None:
+def main(name: str, images: Path) -> None:
     params = stage_params("seed", "threads", "evaluation")
     fix_torch(params)
     tables = Path("data/benchmarks") / name
@@ -18,7 +18,7 @@ def main(name: str) -> None:
     findings, prompts = class_prompts(name, params.evaluation.prompt_style, labels["finding"].unique().to_list())
     result = evaluate_zero_shot(
         load_scorer(),
-        ImageShards(Path("data/images") / name),
+        ImageShards(images),
         read_table(tables / "images.parquet", IMAGES),
         labels,
         prompts,
