@@ -227,6 +227,8 @@ class Params(Section):
     benchmarks: dict[str, BenchmarkFolder]
     corpus_benchmarks: tuple[Literal["mimic16", "mimic_multi", "mimic_fg"], ...]  # made of the corpus' held-out images
     grounding: tuple[str, ...]  # benchmarks with boxes to ground on
+    unseen: tuple[Literal["covidx", "rahman"], ...]  # benchmarks of COVID-19, which no corpus of before 2020 shows
+    retrieval: tuple[Literal["corpus"], ...]  # whether to retrieve among the corpus' test images
     images: Images
     extraction: Extraction
     query_sets: QuerySets
@@ -248,6 +250,9 @@ class Params(Section):
         for name in self.grounding:
             if name not in self.benchmarks:
                 raise ValueError(f"grounding names {name!r}, which is not among the benchmarks")
+        for name in self.unseen:
+            if name not in self.benchmarks:
+                raise ValueError(f"unseen names {name!r}, which is not among the benchmarks")
         return self
 
 

@@ -7,7 +7,7 @@ from pipeline.benchmarks.corpus import corpus_findings
 from pipeline.params import Params
 from pipeline.schemas import PROMPTS, QUERY_SETS, STUDIES, TRIPLETS, read_table, write_table
 from pipeline.semantics.knowledge import load_knowledge
-from pipeline.semantics.prompts import KNOWN_DISEASE, Finding, encode_prompts, prompt_table, write_vectors
+from pipeline.semantics.prompts import KNOWN_DISEASE, UNSEEN, Finding, encode_prompts, prompt_table, write_vectors
 from pipeline.semantics.text_encoder import load_encoder
 from stages.common import fix_torch, run, stage_params
 
@@ -37,7 +37,7 @@ def asked_findings(params: Params) -> dict[str, dict[str, Finding]]:
         name: {finding: (finding, None) for finding in found} for name, found in canonical.items()
     }
     corpus = {name: corpus_findings(name, triplets, studies) for name in params.corpus_benchmarks}
-    return published | corpus | {"unseen": {KNOWN_DISEASE: (KNOWN_DISEASE, None)}}
+    return published | corpus | {UNSEEN: {KNOWN_DISEASE: (KNOWN_DISEASE, None)}}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.evaluation.results import write_results
+from pipeline.evaluation.subsets import COMMON, common_subset
 from pipeline.evaluation.zero_shot import evaluate_zero_shot
 from pipeline.images.shards import ImageShards
 from pipeline.schemas import IMAGES, LABELS, SCORES, read_table, write_table
@@ -28,8 +29,11 @@ def main(name: str, images: Path) -> None:
         resamples=params.evaluation.resamples,
         seed=params.seed,
     )
+    metrics = result.metrics
+    if name in COMMON:
+        metrics[f"common{COMMON[name]}"] = common_subset(metrics, COMMON[name])
     path = Path("reports/zero_shot") / f"{name}.json"
-    write_results(result.metrics, path)
+    write_results(metrics, path)
     write_table(result.scores, path.with_suffix(".parquet"), SCORES)
 
 

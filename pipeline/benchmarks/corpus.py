@@ -4,9 +4,9 @@
 * mimic_multi: the same diseases in all images, any number in each.
 * mimic_fg: the 5 most common diseases, each as mild, moderate and severe. A subtle one counts as mild.
 
-The paper gives its two sets of 16 diseases one description, single-label the first and multi-label the second, and names
-none of the diseases: they are the most frequent ones of the corpus here, where more than 1 % of the studies have them.
-A disease that a report does not mention is absent; one that it leaves uncertain is not labelled.
+The paper describes its two sets of 16 diseases in the same words, but for single-label in the first and multi-label in
+the second, and names none of the diseases: they are the corpus' most frequent ones here, each in more than 1 % of the
+studies. A disease that a report does not mention is absent; one that it leaves uncertain is not labelled.
 """
 
 from collections.abc import Mapping
@@ -107,7 +107,7 @@ def _label() -> pl.Expr:
 
 
 def _graded(triplets: pl.DataFrame, findings: Mapping[str, Finding]) -> pl.DataFrame:
-    """study_id, finding, label: 1 for a stated severity, 0 for the others; null where none is stated or it is uncertain."""
+    """study_id, finding, label: 1 for a stated severity, 0 for others; null where none is stated or it is uncertain."""
     asked = pl.DataFrame(
         [(finding, disease, grade) for finding, (disease, grade) in findings.items()],
         schema=dict.fromkeys(("finding", "disease", "grade"), pl.String),

@@ -18,6 +18,7 @@ from pipeline.semantics.text_encoder import Pooling, TextEncoder
 
 TRAINING_STYLES = {"pathology": "explanation", "anatomy": "template"}
 KNOWN_DISEASE = "pneumonia"  # by whose name MedFILIP's Table 3 asks for COVID-19, which no model has seen
+UNSEEN = "unseen"  # the group of that prompt
 BENCHMARK_TEMPLATE = "There is {pathology}."
 
 Finding = tuple[str, str | None]  # canonical pathology, and severity where one is asked for
@@ -77,9 +78,7 @@ def write_vectors(vectors: Mapping[str, torch.Tensor], path: Path) -> None:
     save_file(dict(vectors), path)
 
 
-def _styles(
-    pathology: str, severity: str | None, learned: Mapping[str, str], knowledge: Knowledge
-) -> dict[str, str]:
+def _styles(pathology: str, severity: str | None, learned: Mapping[str, str], knowledge: Knowledge) -> dict[str, str]:
     name = f"{severity} {pathology}" if severity else pathology
     known = learned.get(pathology) or knowledge.explanation(pathology)
     return {

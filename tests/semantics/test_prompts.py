@@ -94,4 +94,4 @@ def test_the_same_vectors_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_benchmark_finding_without_explanation_is_named() -> None:
     with pytest.raises(ParamsError, match="'gout'"):
-        prompt_table(QUERY_SETS, {"feet": {"Gout": "gout"}}, KNOWLEDGE)
+        prompt_table(QUERY_SETS, {"feet": {"Gout": ("gout", None)}}, KNOWLEDGE)
