@@ -46,8 +46,8 @@ def corpus_findings(name: str, triplets: pl.DataFrame, studies: pl.DataFrame) ->
     diseases = frequent.sort("studies", "disease", descending=[True, False])["disease"].head(DISEASES).to_list()
     if not diseases:
         raise DatasetError(
-            f"No disease is present in more than {MIN_RATIO:.0%} of {studies.height} reports: leave {name} out of "
-            "corpus_benchmarks, or see reports/triplets.json for what was extracted."
+            f"No disease is present in more than {MIN_RATIO:.0%} of {studies.height} reports, so that {name} has "
+            "nothing to ask for: see reports/triplets.json for what was extracted, or take another corpus."
         )
     if name == "mimic_fg":
         grades = dict.fromkeys(GRADES.values())
