@@ -1,11 +1,12 @@
 """How alike diseases and severities look to the frozen text encoder and to the trained model, in three styles."""
 
 from pathlib import Path
+from typing import Any
 
 from pipeline.benchmarks.corpus import corpus_findings
 from pipeline.evaluation.results import write_results
 from pipeline.evaluation.scorer import Prompts
-from pipeline.evaluation.similarity import described
+from pipeline.evaluation.similarity import contrast, cosines
 from pipeline.schemas import STUDIES, TRIPLETS, read_table
 from pipeline.semantics.knowledge import Knowledge, load_knowledge
 from pipeline.semantics.label_texts import label_text
@@ -24,14 +25,15 @@ def main() -> None:
     findings = corpus_findings("mimic_fg", triplets, read_table(Path("data/corpus/studies.parquet"), STUDIES))
     diseases = [disease for disease, _ in findings.values()]
     encoder, scorer = load_encoder("models/text_encoder"), load_scorer()
-    similarity, contrasts = {}, {}
+    similarity: dict[str, dict[str, Any]] = {"frozen": {}, "trained": {}}
+    contrasts: dict[str, dict[str, Any]] = {"frozen": {}, "trained": {}}
     for style, texts in styles(list(findings.values()), load_knowledge()).items():
         frozen = encoder.encode(texts, params.text_encoder.pooling)
         trained = scorer.embed_text(Prompts(texts, frozen))
         for model, vectors in (("frozen", frozen), ("trained", trained)):
-            found = described(vectors, diseases)
-            similarity.setdefault(model, {})[style] = found.pop("cosines")
-            contrasts.setdefault(model, {})[style] = found
+            matrix = cosines(vectors)
+            similarity[model][style] = matrix.tolist()
+            contrasts[model][style] = contrast(matrix, diseases)
     results = {"texts": list(findings), "styles": [*similarity["frozen"]], "contrast": contrasts}
     write_results(results | {"similarity": similarity["frozen"], "trained_similarity": similarity["trained"]}, OUT)
 

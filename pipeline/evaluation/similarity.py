@@ -1,7 +1,6 @@
 """How alike the texts of different diseases and severities look to a text model: cosines, and what they tell apart."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +38,3 @@ def contrast(matrix: NDArray[np.float64], diseases: Sequence[str]) -> dict[str, 
     same, other = names[:, None] == names[None], ~np.eye(len(names), dtype=bool)
     parts = {"within": matrix[same & other], "between": matrix[~same]}
     return {name: float(part.mean()) if part.size else None for name, part in parts.items()}
-
-
-def described(vectors: Tensor, diseases: Sequence[str]) -> dict[str, Any]:
-    """The cosines as rows, and their contrast."""
-    matrix = cosines(vectors)
-    return {"cosines": matrix.tolist(), **contrast(matrix, diseases)}
