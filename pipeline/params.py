@@ -52,6 +52,8 @@ class Phantom(Section):
     rsna: Positive
     siim: Positive
     covidx: Positive
+    vinbigdata: Positive
+    rahman: Positive
 
 
 class BenchmarkFolder(Section):
@@ -249,7 +251,10 @@ class Params(Section):
     corpus: Corpus
     phantom: Phantom
     benchmarks: dict[str, BenchmarkFolder]
+    corpus_benchmarks: tuple[Literal["mimic16", "mimic_multi", "mimic_fg"], ...]  # made of the corpus' held-out images
     grounding: tuple[str, ...]  # benchmarks with boxes to ground on
+    unseen: tuple[Literal["covidx", "rahman"], ...]  # benchmarks of COVID-19, which no corpus of before 2020 shows
+    retrieval: tuple[Literal["corpus"], ...]  # whether to retrieve among the corpus' test images
     images: Images
     extraction: Extraction
     query_sets: QuerySets
@@ -271,6 +276,9 @@ class Params(Section):
         for name in self.grounding:
             if name not in self.benchmarks:
                 raise ValueError(f"grounding names {name!r}, which is not among the benchmarks")
+        for name in self.unseen:
+            if name not in self.benchmarks:
+                raise ValueError(f"unseen names {name!r}, which is not among the benchmarks")
         return self
 
 

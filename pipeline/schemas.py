@@ -129,6 +129,14 @@ SCORES = pa.schema([
     pa.field("severity", pa.string()),
 ])  # fmt: skip
 
+RETRIEVAL = pa.schema([
+    _required("image_id", pa.string()),
+    _required("patient_id", pa.string()),
+    _required("label", pa.string()),  # of the image's study
+    _required("candidate", pa.string()),  # a label among those of all pairs; right where it equals the image's
+    _required("score", pa.float32()),
+])  # fmt: skip
+
 POINTS = pa.schema([
     _required("stream", pa.string()),  # pathology | anatomy
     _required("query", pa.string()),

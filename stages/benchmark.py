@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.benchmarks import BENCHMARKS
+from pipeline.benchmarks import BENCHMARKS, Benchmark
 from pipeline.schemas import BOXES, IMAGES, LABELS, MASKS, SPLITS, write_table
 from stages.common import run, stage_params, write_metrics
 
@@ -14,7 +14,11 @@ def main(name: str) -> None:
     chosen = params.benchmarks[name]
     settings = chosen.model_dump(exclude={"folder", "labels"}, exclude_none=True)
     benchmark = BENCHMARKS[name].read(Path(params.data.root) / chosen.folder, seed=params.seed, **settings)
-    out = Path("data/benchmarks") / name
+    write_benchmark(benchmark, Path("data/benchmarks") / name)
+
+
+def write_benchmark(benchmark: Benchmark, out: Path) -> None:
+    """The tables of a benchmark, and what was counted."""
     write_table(benchmark.images, out / "images.parquet", IMAGES)
     patients = benchmark.images.select("patient_id", "split").unique().sort("patient_id")
     write_table(patients.with_columns(rule=pl.lit(benchmark.split_rule)), out / "splits.parquet", SPLITS)

@@ -15,9 +15,12 @@ CONTACT_SHEET = Path("data/phantom/contact_sheet.png")
 
 
 def main() -> None:
-    params = stage_params("method", "scale", "data", "corpus", "benchmarks", "grounding")
+    params = stage_params(
+        "method", "scale", "data", "corpus", "benchmarks", "grounding", "corpus_benchmarks", "unseen", "retrieval"
+    )
     described = params.model_dump(mode="json")
-    evaluated = {"zero_shot": [*params.benchmarks], "grounding": [*params.grounding]}
+    evaluated = {"zero_shot": [*params.benchmarks, *params.corpus_benchmarks], "grounding": [*params.grounding]}
+    evaluated |= {"unseen": [*params.unseen], "retrieval": [*params.retrieval]}
     sheet = CONTACT_SHEET if CONTACT_SHEET.is_file() else None
     files = write_report(ReportInputs(REPORTS, sheet, described), REPORTS)
     training, weights = stored_training(), model_hash()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.evaluation.results import write_results
+from pipeline.evaluation.subsets import COMMON, common_subset
 from pipeline.evaluation.zero_shot import evaluate_zero_shot
 from pipeline.images.shards import ImageShards
 from pipeline.schemas import IMAGES, LABELS, SCORES, read_table, write_table
@@ -10,7 +11,7 @@ from stages.common import fix_torch, run, stage_params
 from stages.scoring import class_prompts, load_scorer
 
 
-def main(name: str) -> None:
+def main(name: str, images: Path) -> None:
     params = stage_params("seed", "threads", "evaluation")
     fix_torch(params)
     tables = Path("data/benchmarks") / name
@@ -18,7 +19,7 @@ def main(name: str) -> None:
     findings, prompts = class_prompts(name, params.evaluation.prompt_style, labels["finding"].unique().to_list())
     result = evaluate_zero_shot(
         load_scorer(),
-        ImageShards(Path("data/images") / name),
+        ImageShards(images),
         read_table(tables / "images.parquet", IMAGES),
         labels,
         prompts,
@@ -28,8 +29,11 @@ def main(name: str) -> None:
         resamples=params.evaluation.resamples,
         seed=params.seed,
     )
+    metrics = result.metrics
+    if name in COMMON:
+        metrics[f"common{COMMON[name]}"] = common_subset(metrics, COMMON[name])
     path = Path("reports/zero_shot") / f"{name}.json"
-    write_results(result.metrics, path)
+    write_results(metrics, path)
     write_table(result.scores, path.with_suffix(".parquet"), SCORES)
 
 

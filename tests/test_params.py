@@ -52,6 +52,8 @@ def test_every_corpus_has_a_reader_of_its_usual_folder():
             ["+benchmarks.nih={folder: nih, labels: a.csv}"],
             "params.yaml: benchmarks.nih is no benchmark; those are cxr14, rsna",
         ),
+        (["~benchmarks.rahman"], "params.yaml: unseen names 'rahman', which is not among the benchmarks"),
+        (["corpus_benchmarks=[mimic17]"], "corpus_benchmarks.0 = 'mimic17'"),
         (["+benchmarks.rsna.votes=2"], "benchmarks.rsna.votes is not a parameter"),
         (["+benchmark=vinbigdata", "benchmarks.vinbigdata.votes=4"], "benchmarks.vinbigdata.votes = 4"),
     ],

@@ -19,7 +19,7 @@ from pipeline.phantom.build import PhantomParams, build
 from pipeline.splits import SPLITS
 
 PHANTOMS = {"mimic_cxr": "mimic-cxr-jpg", "cxr14": "nih-chestxray14", "rsna": "rsna-pneumonia", "siim": "siim-acr",
-            "covidx": "covidx-cxr4"}  # fmt: skip
+            "covidx": "covidx-cxr4", "vinbigdata": "vinbigdata", "rahman": "covid19-radiography"}  # fmt: skip
 READERS = [*BENCHMARKS, *(f"corpus {name}" for name in CORPORA)]
 
 
@@ -63,7 +63,10 @@ def test_no_patient_is_in_two_splits(datasets: dict[str, Path], reader: str, see
 
 
 def test_no_phantom_is_in_two_splits(tmp_path: Path) -> None:
-    build(tmp_path, PhantomParams(seed=7, size=64, studies=40, cxr14=40, rsna=12, siim=12, covidx=12))
+    build(
+        tmp_path,
+        PhantomParams(seed=7, size=64, studies=40, cxr14=40, rsna=12, siim=12, covidx=12, vinbigdata=12, rahman=12),
+    )
     for name, folder in PHANTOMS.items():
         assert_apart(read(f"corpus {name}" if name in CORPORA else name, tmp_path / folder))
 

@@ -14,13 +14,20 @@ import polars as pl
 
 from pipeline.errors import ParamsError
 from pipeline.phantom.cohort import Visit, sample_cohort
-from pipeline.phantom.layouts import covidx, cxr14, mimic_cxr, rsna, siim
+from pipeline.phantom.layouts import covidx, cxr14, mimic_cxr, rahman, rsna, siim, vinbigdata
 from pipeline.phantom.layouts.darkroom import Darkroom
 from pipeline.phantom.scene import SEEN, UNSEEN
 
 SMALLEST = 64  # pixels that a chest can still be drawn on
 MINIMUM = 12  # images per dataset, so that each split has some of each label
 POSITIVE_SHARES = {rsna.FOLDER: 0.35, siim.FOLDER: 0.35, covidx.FOLDER: 0.45}
+RAHMAN_SHARES = {"COVID": 0.35, "Lung_Opacity": 0.25, "Viral Pneumonia": 0.1}  # the others are normal
+# The findings of a film of each class of Rahman et al.: one of these at least.
+RAHMAN_FINDINGS = {
+    "COVID": [UNSEEN],
+    "Lung_Opacity": ["infiltrate", "consolidation", "ground-glass opacity", "edema"],
+    "Viral Pneumonia": ["pneumonia"],
+}
 COVIDX_SHARES = {"train": 0.4, "val": 0.25, "test": 0.35}
 # What a reader of films would also call pneumonia: a phantom with one of these would have no certain RSNA label.
 LIKE_PNEUMONIA = ("consolidation", "infiltrate", "ground-glass opacity")
@@ -39,6 +46,8 @@ class PhantomParams:
         rsna: images.
         siim: images.
         covidx: images, in three splits.
+        vinbigdata: images.
+        rahman: images.
     """
 
     seed: int
@@ -48,10 +57,12 @@ class PhantomParams:
     rsna: int = 400
     siim: int = 400
     covidx: int = 400
+    vinbigdata: int = 300
+    rahman: int = 300
 
 
 def build(root: Path, params: PhantomParams, workers: int = 1) -> None:
-    """Write the five datasets and `truth/` below root, replacing earlier ones.
+    """Write the seven datasets and `truth/` below root, replacing earlier ones.
 
     `truth/triplets.parquet`: study_id, pathology, anatomy, existence, severity of the reports as dictated.
     `truth/severity.parquet`: dataset (its folder), image_id, finding, severity of every drawn finding.
@@ -74,7 +85,7 @@ def build(root: Path, params: PhantomParams, workers: int = 1) -> None:
 def _check(params: PhantomParams) -> None:
     if params.size < SMALLEST:
         raise ParamsError(f"phantom.size is {params.size}: set it to at least {SMALLEST} pixels.")
-    for name in ("studies", "cxr14", "rsna", "siim", "covidx"):
+    for name in ("studies", "cxr14", "rsna", "siim", "covidx", "vinbigdata", "rahman"):
         if getattr(params, name) < MINIMUM:
             raise ParamsError(f"phantom.{name} is {getattr(params, name)}: set it to at least {MINIMUM}.")
 
@@ -129,6 +140,27 @@ def _write_covidx(folder: Path, params: PhantomParams, darkroom: Darkroom) -> pl
     return covidx.write_covidx(folder, splits, params.size, layout, darkroom)
 
 
+def _write_vinbigdata(folder: Path, params: PhantomParams, darkroom: Darkroom) -> pl.DataFrame:
+    cases, layout = _rngs(params, 5)
+    named = tuple(vinbigdata.CLASSES)
+    visits = sample_cohort(cases, params.vinbigdata, wanted=named, share=0.6, allowed=named, returning=0)
+    return vinbigdata.write_vinbigdata(folder, visits, params.size, layout, darkroom)
+
+
+def _write_rahman(folder: Path, params: PhantomParams, darkroom: Darkroom) -> pl.DataFrame:
+    cases, layout = _rngs(params, 6)
+    counts = {label: round(share * params.rahman) for label, share in RAHMAN_SHARES.items()}
+    classes = {
+        label: sample_cohort(
+            cases, count, wanted=RAHMAN_FINDINGS[label], share=1, allowed=(*SEEN, *RAHMAN_FINDINGS[label]), returning=0
+        )
+        for label, count in counts.items()
+    }
+    normal = params.rahman - sum(counts.values())
+    classes["Normal"] = sample_cohort(cases, normal, share=0, normal=1, returning=0)
+    return rahman.write_rahman(folder, classes, params.size, layout, darkroom)
+
+
 def _positives_among(
     rng: np.random.Generator, count: int, share: float, target: str, allowed: Sequence[str]
 ) -> list[Visit]:
@@ -149,4 +181,6 @@ _BENCHMARKS: dict[str, Callable[[Path, PhantomParams, Darkroom], pl.DataFrame]] 
     rsna.FOLDER: _write_rsna,
     siim.FOLDER: _write_siim,
     covidx.FOLDER: _write_covidx,
+    vinbigdata.FOLDER: _write_vinbigdata,
+    rahman.FOLDER: _write_rahman,
 }

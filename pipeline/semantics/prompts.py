@@ -12,27 +12,32 @@ import torch
 from safetensors.torch import save_file
 
 from pipeline.semantics.knowledge import Knowledge
+from pipeline.semantics.label_texts import label_text
 from pipeline.semantics.query_sets import KINDS, pathology_prompts
 from pipeline.semantics.text_encoder import Pooling, TextEncoder
 
 TRAINING_STYLES = {"pathology": "explanation", "anatomy": "template"}
+KNOWN_DISEASE = "pneumonia"  # by whose name MedFILIP's Table 3 asks for COVID-19, which no model has seen
+UNSEEN = "unseen"  # the group of that prompt
 BENCHMARK_TEMPLATE = "There is {pathology}."
+
+Finding = tuple[str, str | None]  # canonical pathology, and severity where one is asked for
 
 
 def prompt_table(
-    query_sets: pl.DataFrame, benchmarks: Mapping[str, Mapping[str, str]], knowledge: Knowledge
+    query_sets: pl.DataFrame, benchmarks: Mapping[str, Mapping[str, Finding]], knowledge: Knowledge
 ) -> pl.DataFrame:
     """Every prompt that a model is trained or scored with.
 
     Args:
         query_sets: schema QUERY_SETS.
-        benchmarks: benchmark -> {the dataset's name of a finding: canonical pathology}; the order is the vectors'.
+        benchmarks: benchmark -> {finding: what it is}; the order is the vectors'.
         knowledge: explains the canonical pathologies that no query stands for, such as one never seen in training.
 
     Returns:
         Schema PROMPTS: the groups `pathology` (style explanation) and `anatomy` (style template), and each benchmark in
         the styles name, template and explanation. A finding that a query stands for is explained in that query's words,
-        which the model knows.
+        which the model knows; one of a stated severity by its label text.
 
     Raises:
         ParamsError: a finding has no explanation.
@@ -44,7 +49,7 @@ def prompt_table(
     ]
     learned = pathology_prompts(query_sets)
     for group, findings in benchmarks.items():
-        texts = {name: _styles(pathology, learned, knowledge) for name, pathology in findings.items()}
+        texts = {name: _styles(*finding, learned, knowledge) for name, finding in findings.items()}
         for style in ("name", "template", "explanation"):
             rows += [(group, style, index, name, texts[name][style]) for index, name in enumerate(findings)]
     schema = {"group": pl.String, "style": pl.String, "index": pl.Int32, "name": pl.String, "text": pl.String}
@@ -73,9 +78,11 @@ def write_vectors(vectors: Mapping[str, torch.Tensor], path: Path) -> None:
     save_file(dict(vectors), path)
 
 
-def _styles(pathology: str, learned: Mapping[str, str], knowledge: Knowledge) -> dict[str, str]:
+def _styles(pathology: str, severity: str | None, learned: Mapping[str, str], knowledge: Knowledge) -> dict[str, str]:
+    name = f"{severity} {pathology}" if severity else pathology
+    known = learned.get(pathology) or knowledge.explanation(pathology)
     return {
-        "name": pathology,
-        "template": BENCHMARK_TEMPLATE.format(pathology=pathology),
-        "explanation": learned.get(pathology) or knowledge.explanation(pathology),
+        "name": name,
+        "template": BENCHMARK_TEMPLATE.format(pathology=name),
+        "explanation": label_text(pathology, None, severity, knowledge) if severity else known,
     }

@@ -18,7 +18,7 @@ from pipeline.networks.released import RELEASED, to_released, write_checkpoint
 from pipeline.schemas import EXISTENCE, QUERY_SETS, SCORES, TRIPLETS, read_table
 
 ROOT = Path(__file__).parents[2]
-BENCHMARKS = ("cxr14", "rsna", "siim", "covidx")
+BENCHMARKS = ("cxr14", "rsna", "siim", "covidx", "vinbigdata", "rahman", "mimic16", "mimic_multi", "mimic_fg")
 
 
 def run(folder: Path, *command: str, code: int = 0) -> str:
@@ -80,6 +80,17 @@ def test_grounding_has_chance_beside_it(project: Path) -> None:
     for metric in ("pointing_game", "iou", "dice"):
         assert 0 <= metrics[metric] <= 1
         assert 0 <= metrics["chance"][metric] <= 1
+
+
+def test_retrieval_and_unseen_diseases_are_compared_with_what_they_should_beat(project: Path) -> None:
+    retrieval = json.loads((project / "reports/retrieval/corpus.json").read_text())
+    for direction in ("image_to_text", "text_to_image"):
+        assert 0 <= retrieval[direction]["p_at_10"] <= retrieval[direction]["best_p_at_10"] <= 1
+        assert 0 < retrieval[direction]["chance_p_at_10"] < 1
+    unseen = json.loads((project / "reports/unseen/rahman.json").read_text())
+    assert unseen["difference"] == pytest.approx(unseen["explanation"] - unseen["category"], abs=1e-5)
+    study = json.loads((project / "reports/case_study.json").read_text())
+    assert {len(rows) for rows in study["similarity"].values()} == {len(study["texts"])}
 
 
 def test_nothing_changed_means_nothing_runs(project: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.phantom.build import PhantomParams, build
 
-SMALL = PhantomParams(seed=3, size=64, studies=60, cxr14=40, rsna=24, siim=24, covidx=24)
+SMALL = PhantomParams(seed=3, size=64, studies=60, cxr14=40, rsna=24, siim=24, covidx=24, vinbigdata=24, rahman=24)
 
 
 @pytest.fixture(scope="session")

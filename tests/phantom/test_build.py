@@ -13,7 +13,7 @@ from pipeline.phantom.cohort import COMMON_FINDINGS, sample_cohort
 from pipeline.phantom.scene import SEEN, UNSEEN
 from pipeline.triplets.lexicon import load_lexicon
 
-TINY = PhantomParams(seed=5, size=64, studies=14, cxr14=12, rsna=12, siim=12, covidx=12)
+TINY = PhantomParams(seed=5, size=64, studies=14, cxr14=12, rsna=12, siim=12, covidx=12, vinbigdata=12, rahman=12)
 
 
 def digest(root: Path) -> dict[str, str]:
@@ -31,7 +31,7 @@ def test_bytes_depend_on_the_seed_alone(tmp_path: Path) -> None:
     assert len(list((tmp_path / "two/rsna-pneumonia/stage_2_train_images").iterdir())) == TINY.rsna, "old files remain"
 
 
-@pytest.mark.parametrize(("name", "value"), [("size", 16), ("studies", 3), ("covidx", 0)])
+@pytest.mark.parametrize(("name", "value"), [("size", 16), ("studies", 3), ("covidx", 0), ("rahman", 11)])
 def test_too_small_is_an_error_that_names_it(tmp_path: Path, name: str, value: int) -> None:
     with pytest.raises(ParamsError, match=f"phantom.{name} is {value}"):
         build(tmp_path, replace(TINY, **{name: value}))

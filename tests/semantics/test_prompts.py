@@ -22,7 +22,11 @@ QUERY_SETS = pl.DataFrame(
     schema={"kind": pl.String, "index": pl.Int32, "name": pl.String, "prompt": pl.String},
     orient="row",
 )
-BENCHMARKS = {"cxr14": {"Edema": "edema", "Mass": "mass"}, "covidx": {"positive": "covid-19"}}
+BENCHMARKS = {
+    "cxr14": {"Edema": ("edema", None), "Mass": ("mass", None)},
+    "covidx": {"positive": ("covid-19", None)},
+    "mimic_fg": {"mild edema": ("edema", "mild"), "severe mass": ("mass", "severe")},
+}
 
 
 class Lengths(TextEncoder):
@@ -50,6 +54,16 @@ def test_every_benchmark_is_prompted_in_three_styles(tmp_path: Path) -> None:
         ("template", "positive", "There is covid-19."),
         ("explanation", "positive", KNOWLEDGE.explanation("covid-19")),
     ]
+
+
+def test_a_severity_is_named_in_every_style() -> None:
+    rows = prompt_table(QUERY_SETS, BENCHMARKS, KNOWLEDGE).filter(group="mimic_fg", name="mild edema")
+    texts = dict(rows.select("style", "text").rows())
+    assert texts["name"] == "mild edema"
+    assert texts["template"] == "There is mild edema."
+    assert texts["explanation"].startswith(f"mild edema. {KNOWLEDGE.explanation('edema')}")
+    wording = KNOWLEDGE.severity_wording("edema", "mild")
+    assert texts["explanation"].endswith(f" {wording[0].upper()}{wording[1:]}.")
 
 
 def test_a_finding_is_explained_in_the_words_of_the_query_that_stands_for_it() -> None:
@@ -80,4 +94,4 @@ def test_the_same_vectors_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_benchmark_finding_without_explanation_is_named() -> None:
     with pytest.raises(ParamsError, match="'gout'"):
-        prompt_table(QUERY_SETS, {"feet": {"Gout": "gout"}}, KNOWLEDGE)
+        prompt_table(QUERY_SETS, {"feet": {"Gout": ("gout", None)}}, KNOWLEDGE)

@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID, ComputedRadiographyImageStorage, JPEGBaseline8Bit
+from pydicom.uid import (
+    UID,
+    ComputedRadiographyImageStorage,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+)
 
 from pipeline.phantom.layouts.lateral import draw_lateral
 from pipeline.phantom.render import render
@@ -115,6 +121,28 @@ def as_dicom(uid: str, tags: Mapping[str, Any]) -> Save:
     return partial(_save_dicom, uid, dict(tags))
 
 
+@dataclass(frozen=True)
+class Depth:
+    """How a detector stores what it saw.
+
+    Attributes:
+        bits: stored per pixel, 10 to 16.
+        inverted: MONOCHROME1, where the highest value is black.
+        windowed: the header gives the window to view it in.
+        compressed: JPEG 2000 without loss, else raw.
+    """
+
+    bits: int
+    inverted: bool
+    windowed: bool
+    compressed: bool
+
+
+def as_deep_dicom(uid: str, tags: Mapping[str, Any], depth: Depth) -> Save:
+    """Save as DICOM of 10 to 16 bits; tags are header fields by keyword."""
+    return partial(_save_deep_dicom, uid, dict(tags), depth)
+
+
 def _save_jpeg(quality: int, mode: str, path: Path, pixels: Pixels) -> None:
     path.write_bytes(_encode_jpeg(pixels, quality, mode))
 
@@ -124,10 +152,35 @@ def _save_png(mode: str, path: Path, pixels: Pixels) -> None:
 
 
 def _save_dicom(uid: str, tags: Mapping[str, Any], path: Path, pixels: Pixels) -> None:
+    header = _header(uid, tags, pixels.shape, 8, JPEGBaseline8Bit)
+    header.PhotometricInterpretation = "MONOCHROME2"
+    header.LossyImageCompression = "01"
+    header.PixelData = encapsulate([_encode_jpeg(pixels, 92, "L")])
+    header["PixelData"].is_undefined_length = True
+    header.save_as(path, enforce_file_format=True)
+
+
+def _save_deep_dicom(uid: str, tags: Mapping[str, Any], depth: Depth, path: Path, pixels: Pixels) -> None:
+    """The grey levels fill the middle half of the detector's range, which is what the window shows."""
+    top = 2**depth.bits - 1
+    stored = np.round(top / 4 + pixels * (top / 2 / 255)).astype(np.uint16)
+    header = _header(uid, tags, pixels.shape, depth.bits, ExplicitVRLittleEndian)
+    header.PhotometricInterpretation = "MONOCHROME1" if depth.inverted else "MONOCHROME2"
+    if depth.windowed:
+        header.WindowCenter, header.WindowWidth = round(top / 2), round(top / 2)
+    header.PixelData = (top - stored if depth.inverted else stored).astype("<u2").tobytes()
+    header["PixelData"].VR = "OW"
+    if depth.compressed:
+        header.compress(JPEG2000Lossless, generate_instance_uid=False)
+    header.save_as(path, enforce_file_format=True)
+
+
+def _header(uid: str, tags: Mapping[str, Any], shape: tuple[int, ...], bits: int, syntax: UID) -> Dataset:
+    """All of a greyscale radiograph's header but its pixels and how they are to be seen."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
     meta.MediaStorageSOPInstanceUID = UID(uid)
-    meta.TransferSyntaxUID = JPEGBaseline8Bit
+    meta.TransferSyntaxUID = syntax
     meta.ImplementationClassUID = _IMPLEMENTATION
     header = Dataset()
     header.file_meta = meta
@@ -135,13 +188,10 @@ def _save_dicom(uid: str, tags: Mapping[str, Any], path: Path, pixels: Pixels) -
     header.Modality, header.BodyPartExamined, header.ConversionType = "CR", "CHEST", "WSD"
     for keyword, value in tags.items():
         setattr(header, keyword, value)
-    header.SamplesPerPixel, header.PhotometricInterpretation, header.PixelRepresentation = 1, "MONOCHROME2", 0
-    header.Rows, header.Columns = pixels.shape
-    header.BitsAllocated, header.BitsStored, header.HighBit = 8, 8, 7
-    header.LossyImageCompression = "01"
-    header.PixelData = encapsulate([_encode_jpeg(pixels, 92, "L")])
-    header["PixelData"].is_undefined_length = True
-    header.save_as(path, enforce_file_format=True)
+    header.SamplesPerPixel, header.PixelRepresentation = 1, 0
+    header.Rows, header.Columns = shape
+    header.BitsAllocated, header.BitsStored, header.HighBit = 8 if bits == 8 else 16, bits, bits - 1
+    return header
 
 
 def _encode_jpeg(pixels: Pixels, quality: int, mode: str) -> bytes:

@@ -51,6 +51,6 @@ def test_images_differ_in_kind_and_size(root: Path) -> None:
 
 def test_the_unseen_disease_is_nowhere_else(root: Path) -> None:
     truth = pl.read_parquet(root.parent / "truth/severity.parquet").filter(finding="covid-19")
-    assert set(truth["dataset"]) == {"covidx-cxr4"}
+    assert set(truth["dataset"]) == {"covidx-cxr4", "covid19-radiography"}
     reports = (root.parent / "mimic-cxr-jpg").rglob("*.txt")
     assert not any("covid" in path.read_text().lower() for path in reports)
