@@ -100,7 +100,7 @@ def test_batch_size_changes_nothing(benchmark):
 
 
 def test_every_style_is_scored_as_if_it_were_the_headline(benchmark):
-    """The explanations ask for the findings in reverse order, so that edema's question is answered with mass' scores."""
+    """The explanations ask for the findings in reverse order, so edema's question gets mass' scores."""
     results = {style: evaluate(*benchmark[:3], prompt_style=style) for style in ("name", "template", "explanation")}
     for result in results.values():
         assert result.metrics["by_prompt_style"] == {
