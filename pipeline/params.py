@@ -224,6 +224,7 @@ class Params(Section):
     phantom: Phantom
     benchmarks: dict[str, BenchmarkFolder]
     grounding: tuple[str, ...]  # benchmarks with boxes to ground on
+    finding_maps: tuple[str, ...]  # benchmarks whose findings are mapped, diseased against healthy
     images: Images
     extraction: Extraction
     query_sets: QuerySets
@@ -242,9 +243,10 @@ class Params(Section):
                 raise ValueError(f"benchmarks.{name} is no benchmark; those are {', '.join(BENCHMARKS)}")
             if folder.votes is not None and name != "vinbigdata":
                 raise ValueError(f"benchmarks.{name}.votes is not a parameter: votes are vinbigdata's")
-        for name in self.grounding:
-            if name not in self.benchmarks:
-                raise ValueError(f"grounding names {name!r}, which is not among the benchmarks")
+        for section in ("grounding", "finding_maps"):
+            for name in getattr(self, section):
+                if name not in self.benchmarks:
+                    raise ValueError(f"{section} names {name!r}, which is not among the benchmarks")
         return self
 
 

@@ -7,7 +7,7 @@ import polars as pl
 import torch
 from safetensors.torch import load_file
 
-from pipeline.evaluation.scorer import MeDSLIPScorer, Prompts
+from pipeline.evaluation.scorer import MeDSLIPScorer, Prompts, Scorer
 from pipeline.networks.io import load_model
 from pipeline.schemas import PROMPTS, read_table
 from stages.trained import PRETRAINED, VECTORS
@@ -15,7 +15,7 @@ from stages.trained import PRETRAINED, VECTORS
 BENCHMARK_PROMPTS = Path("models/benchmark_prompts")
 
 
-def load_scorer() -> MeDSLIPScorer:
+def load_scorer() -> Scorer:
     """The best model of the pre-training."""
     model = load_model(PRETRAINED / "best").model.to("cuda" if torch.cuda.is_available() else "cpu")
     return MeDSLIPScorer(model, load_file(VECTORS)["pathology/explanation"])
