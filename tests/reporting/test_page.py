@@ -93,7 +93,7 @@ def test_what_was_not_computed_is_said(inputs: ReportInputs, tmp_path: Path) -> 
         replace(inputs, reports=tmp_path / "reports", contact_sheet=None),
         load_outcome(tmp_path / "reports", inputs.params),
     )
-    assert len(story.missing) == 5
+    assert len(story.missing) == 9
     assert "Not computed in this run" in html(story)
 
 
