@@ -13,7 +13,7 @@ from pipeline.reporting.drawing import Estimate
 from pipeline.reporting.pictures import Picture, full_name
 from pipeline.reporting.results import HeatMaps, Masks, Outcome, Results
 
-INITS = {"pretrained": "pre-trained here", "random": "random weights", "imagenet": "ImageNet weights"}
+INITS = {"pretrained": "pre-training", "random": "random weights", "imagenet": "ImageNet weights"}
 DIRECTIONS = {"image_to_text": "image to text", "text_to_image": "text to image"}
 RANKS = (1, 3, 10)
 
@@ -130,7 +130,7 @@ def _advantage(results: Results, name: str, word: str) -> str:
     low, high = rows[least]["interval"]
     other = INITS.get(init, init)
     return (
-        f"{start} pre-trained and {figure(results['runs'][init][least][name])} from {other}: a difference of "
+        f"{start} from pre-training and {figure(results['runs'][init][least][name])} from {other}: a difference of "
         f"{rows[least][name]:+.3f} (95 % interval {low:+.3f} to {high:+.3f})."
     )
 
@@ -138,7 +138,7 @@ def _advantage(results: Results, name: str, word: str) -> str:
 def _growth(runs: Mapping[str, Any], name: str) -> str:
     own = runs["pretrained"]
     steps = [f"{figure(own[percent][name])} with {percent} %" for percent in sorted(own, key=float)]
-    return f"Pre-trained, Dice is {', '.join(steps)} of the training images."
+    return f"From pre-training, Dice is {', '.join(steps)} of the training images."
 
 
 def retrieval_pictures(outcome: Outcome) -> Iterator[Picture]:

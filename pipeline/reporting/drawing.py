@@ -74,8 +74,7 @@ def png(figure: Figure) -> Image:
     return Image(buffer.getvalue(), "png")
 
 
-def errors(values: NDArray[np.float64], intervals: Sequence[Sequence[float] | None]) -> NDArray[np.float64]:
-    """Distances of interval ends from values, as matplotlib wants them: [2, n]; 0 where there is no interval."""
-    pairs = [interval or (value, value) for value, interval in zip(values, intervals, strict=True)]
-    low, high = np.array(pairs, dtype=float).reshape(-1, 2).T
+def errors(values: NDArray[np.float64], intervals: Sequence[Interval]) -> NDArray[np.float64]:
+    """Distances of interval ends from values, as matplotlib wants them: [2, n]; NaN, not drawn, without an interval."""
+    low, high = np.array([interval or (np.nan, np.nan) for interval in intervals], float).reshape(-1, 2).T
     return np.stack([np.maximum(values - low, 0), np.maximum(high - values, 0)])

@@ -66,7 +66,7 @@ def precision_recall(scores: pl.DataFrame, title: str) -> Image:
     prevalence = float(np.mean([labels.mean() for _, labels, _ in _scored(scores)]))
     axes.axhline(prevalence, color=GREY, linestyle=":", linewidth=1, label="prevalence")
     axes.set(xlabel="recall", ylabel="precision", title=title, ylim=(0, 1.02), aspect="equal")
-    axes.legend(loc="best")
+    figure.legend(loc="outside lower center", ncols=3)
     return svg(figure)
 
 
@@ -121,7 +121,7 @@ def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]]) -> Image:
     axes.set(
         xlabel="mean score", ylabel="share of positives", title="Reliability", xlim=(0, 1), ylim=(0, 1), aspect="equal"
     )
-    axes.legend(loc="upper left")
+    figure.legend(loc="outside lower center", ncols=3)
     return svg(figure)
 
 
@@ -166,7 +166,7 @@ def subgroup_points(groups: Mapping[str, Estimate], overall: float, title: str) 
     axes.axvline(overall, color=GREY, linestyle="--", linewidth=1, label="all images")
     axes.set_yticks(rows, list(groups))
     axes.set(xlabel="macro AUROC", title=title, ylim=(-0.6, len(groups) - 0.4))
-    axes.legend(loc="best")
+    figure.legend(loc="outside lower center")
     return svg(figure)
 
 

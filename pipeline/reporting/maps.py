@@ -60,6 +60,7 @@ def masks(film: NDArray[np.uint8], truth: NDArray[np.bool_], predicted: NDArray[
             padded = np.pad(mask, 1).astype(float)  # so that a region at the edge is outlined there, too
             places = np.arange(-1, film.shape[0] + 1) + 0.5
             axes.contour(places, places, padded, levels=[0.5], colors=[colour], linestyles=[style], linewidths=1.4)
+            axes.set(xlim=(0, film.shape[0]), ylim=(film.shape[0], 0))
     return png(figure)
 
 

@@ -137,7 +137,7 @@ def subgroup_pictures(outcome: Outcome) -> Iterator[Picture]:
         groups = {
             f"{kind} {name} ({row['n']:,})": (row["auroc"], row["auroc_interval"])
             for kind, rows in results["subgroups"].items()
-            for name, row in rows.items()
+            for name, row in sorted(rows.items(), key=lambda item: (not item[0].startswith("under"), item[0]))
             if row["auroc"] is not None
         }
         if len(groups) > 1:
