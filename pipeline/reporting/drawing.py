@@ -24,7 +24,7 @@ WIDTH = 4.8  # inches
 Interval = Sequence[float] | None  # low and high; None where there is none
 Estimate = tuple[float, Interval]
 LINES: tuple[Literal["-", "--", ":"], ...] = ("-", "--", ":")
-MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # one more than colours: each pair comes once in 42 lines
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "cxr",
     "svg.fonttype": "path",

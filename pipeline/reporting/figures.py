@@ -89,19 +89,19 @@ def severity_points(severities: Mapping[str, Mapping[str, Estimate]]) -> Image:
     Args:
         severities: benchmark -> severity -> macro AUROC and its interval; a severity may be missing.
     """
-    figure, axes = new(3.2)
+    figure, axes = new(3.4 + 0.1 * len(severities))
     count = len(severities)
     for place, (benchmark, rows) in enumerate(severities.items()):
         found = [name for name in SEVERITIES if name in rows]
         values = np.array([rows[name][0] for name in found])
-        where = np.array([SEVERITIES.index(name) for name in found]) + 0.15 * (place - (count - 1) / 2)
+        where = np.array([SEVERITIES.index(name) for name in found]) + 0.6 / count * (place - (count - 1) / 2)
         bars = errors(values, [rows[name][1] for name in found])
         marker = MARKERS[place % len(MARKERS)]
         axes.errorbar(where, values, bars, marker=marker, linestyle="", capsize=2, label=benchmark)
     axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
     axes.set_xticks(range(len(SEVERITIES)), SEVERITIES)
     axes.set(ylabel="macro AUROC", title="By severity of the finding", ylim=(0.3, 1.02))
-    axes.legend(loc="lower right", ncols=2)
+    figure.legend(loc="outside lower center", ncols=2)
     return svg(figure)
 
 
@@ -112,7 +112,7 @@ def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]]) -> Image:
     Args:
         bins: benchmark -> rows of confidence (mean score) and frequency (share of positives), both in [0, 1].
     """
-    figure, axes = new(3.9)
+    figure, axes = new(4.2 + 0.1 * len(bins))
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="perfect")
     for place, (benchmark, rows) in enumerate(bins.items()):
         marker = MARKERS[place % len(MARKERS)]
@@ -121,7 +121,7 @@ def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]]) -> Image:
     axes.set(
         xlabel="mean score", ylabel="share of positives", title="Reliability", xlim=(0, 1), ylim=(0, 1), aspect="equal"
     )
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="outside lower center", ncols=2)
     return svg(figure)
 
 

@@ -61,7 +61,9 @@ def zero_shot_pictures(outcome: Outcome) -> Iterator[Picture]:
             yield Picture(f"auroc_{benchmark}", title, _best_and_worst(results), image)
         if benchmark in outcome.scores:
             yield from _curves(benchmark, outcome)
-    severities = {name: rows for name, results in outcome.zero_shot.items() if (rows := _severities(results))}
+    severities = {
+        full_name(name): rows for name, results in outcome.zero_shot.items() if (rows := _severities(results))
+    }
     if severities:
         see = f"{_subtle(severities)} Points below the dotted line are worse than chance."
         yield Picture("severity", "AUROC by severity", see, figures.severity_points(severities))
@@ -71,9 +73,9 @@ def zero_shot_pictures(outcome: Outcome) -> Iterator[Picture]:
 
 def _reliability(outcome: Outcome) -> Picture:
     calibrations = {name: results["calibration"] for name, results in outcome.zero_shot.items()}
-    errors = ", ".join(f"{name} {figure(calibration['ece'])}" for name, calibration in calibrations.items())
+    errors = ", ".join(f"{full_name(name)} {figure(calibration['ece'])}" for name, calibration in calibrations.items())
     see = f"Points on the diagonal are honest probabilities; expected calibration error: {errors}."
-    bins = {name: calibration["reliability"] for name, calibration in calibrations.items()}
+    bins = {full_name(name): calibration["reliability"] for name, calibration in calibrations.items()}
     return Picture("reliability", "Reliability of the scores", see, figures.reliability(bins))
 
 
@@ -134,13 +136,8 @@ def wording_pictures(outcome: Outcome) -> Iterator[Picture]:
 def subgroup_pictures(outcome: Outcome) -> Iterator[Picture]:
     """Per benchmark that knows them, sex, age group and view."""
     for benchmark, results in outcome.zero_shot.items():
-        groups = {
-            f"{kind} {name} ({row['n']:,})": (row["auroc"], row["auroc_interval"])
-            for kind, rows in results["subgroups"].items()
-            for name, row in sorted(rows.items(), key=lambda item: (not item[0].startswith("under"), item[0]))
-            if row["auroc"] is not None
-        }
-        if len(groups) > 1:
+        groups = {name: row for kind, rows in results["subgroups"].items() for name, row in _groups(kind, rows)}
+        if groups:
             low, high = min(groups, key=lambda name: groups[name][0]), max(groups, key=lambda name: groups[name][0])
             see = (
                 f"Lowest is {low} with {figure(groups[low][0])}, highest {high} with {figure(groups[high][0])}; images "
@@ -149,6 +146,15 @@ def subgroup_pictures(outcome: Outcome) -> Iterator[Picture]:
             title = f"By sex, age and view, {full_name(benchmark)}"
             image = figures.subgroup_points(groups, results["auroc"], title)
             yield Picture(f"subgroups_{benchmark}", title, see, image)
+
+
+def _groups(kind: str, rows: Results) -> Iterator[tuple[str, Estimate]]:
+    """The groups of one kind, the youngest first; none where all images are of one group."""
+    scored = {name: row for name, row in rows.items() if row["auroc"] is not None}
+    if len(scored) > 1:
+        for name in sorted(scored, key=lambda name: (not name.startswith("under"), name)):
+            row = scored[name]
+            yield f"{kind} {name} ({row['n']:,})", (row["auroc"], row["auroc_interval"])
 
 
 def training_pictures(outcome: Outcome) -> Iterator[Picture]:

@@ -160,8 +160,8 @@ def _sections(inputs: ReportInputs, outcome: Outcome) -> Iterator[Section]:
     yield Section(
         "spaces",
         "What it tells apart",
-        "Each point is an image as the model represents it; distances in such maps mean little, so each comes with a "
-        "number measured before it was drawn.",
+        "Points are what a model makes of an image; distances in such maps mean little, so each map comes with a "
+        "number that was measured before it was drawn.",
         tuple(space_pictures(outcome)),
     )
     if outcome.imported:
