@@ -255,6 +255,7 @@ class Params(Section):
     grounding: tuple[str, ...]  # benchmarks with boxes to ground on
     unseen: tuple[Literal["covidx", "rahman"], ...]  # benchmarks of COVID-19, which no corpus of before 2020 shows
     retrieval: tuple[Literal["corpus"], ...]  # whether to retrieve among the corpus' test images
+    finding_maps: tuple[str, ...]  # benchmarks whose findings are mapped, diseased against healthy
     images: Images
     extraction: Extraction
     query_sets: QuerySets
@@ -273,12 +274,10 @@ class Params(Section):
                 raise ValueError(f"benchmarks.{name} is no benchmark; those are {', '.join(BENCHMARKS)}")
             if folder.votes is not None and name != "vinbigdata":
                 raise ValueError(f"benchmarks.{name}.votes is not a parameter: votes are vinbigdata's")
-        for name in self.grounding:
-            if name not in self.benchmarks:
-                raise ValueError(f"grounding names {name!r}, which is not among the benchmarks")
-        for name in self.unseen:
-            if name not in self.benchmarks:
-                raise ValueError(f"unseen names {name!r}, which is not among the benchmarks")
+        for section in ("grounding", "finding_maps", "unseen"):
+            for name in getattr(self, section):
+                if name not in self.benchmarks:
+                    raise ValueError(f"{section} names {name!r}, which is not among the benchmarks")
         return self
 
 

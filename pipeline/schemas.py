@@ -145,6 +145,14 @@ POINTS = pa.schema([
     _required("y", pa.float64()),
 ])  # fmt: skip
 
+FINDING_POINTS = pa.schema([
+    _required("finding", pa.string()),
+    _required("group", pa.string()),  # healthy | diseased
+    _required("image_id", pa.string()),
+    _required("x", pa.float64()),
+    _required("y", pa.float64()),
+])  # fmt: skip
+
 
 def write_table(rows: pl.DataFrame, path: Path, schema: pa.Schema) -> None:
     """Write rows as Parquet under a declared schema.

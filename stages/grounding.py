@@ -11,7 +11,7 @@ from pipeline.images.geometry import boxes_to_square
 from pipeline.images.shards import ImageShards
 from pipeline.schemas import BOXES, IMAGES, LABELS, read_table
 from stages.common import fix_torch, run, stage_params
-from stages.scoring import class_prompts, load_scorer
+from stages.scoring import benchmark_prompts, load_scorer
 
 EXAMPLES = 8
 
@@ -26,12 +26,12 @@ def main(name: str) -> None:
         read_table(tables / "boxes.parquet", BOXES),
         shards.index,
     )
-    findings, prompts = class_prompts(name, params.evaluation.prompt_style, boxed.boxes["finding"].unique().to_list())
+    findings, prompts = benchmark_prompts(name, boxed.boxes["finding"].unique().to_list())
     result = evaluate_grounding(
         load_scorer(),
         shards,
         boxed,
-        prompts,
+        prompts[params.evaluation.prompt_style],
         findings,
         benchmark=name,
         prompt_style=params.evaluation.prompt_style,

@@ -7,7 +7,7 @@ import polars as pl
 import torch
 from safetensors.torch import load_file
 
-from pipeline.evaluation.scorer import MeDSLIPScorer, Prompts
+from pipeline.evaluation.scorer import MeDSLIPScorer, Prompts, Scorer
 from pipeline.networks.io import load_model
 from pipeline.schemas import PROMPTS, read_table
 from stages.trained import PRETRAINED, VECTORS
@@ -15,15 +15,20 @@ from stages.trained import PRETRAINED, VECTORS
 BENCHMARK_PROMPTS = Path("models/benchmark_prompts")
 
 
-def load_scorer() -> MeDSLIPScorer:
+def load_scorer() -> Scorer:
     """The best model of the pre-training."""
     model = load_model(PRETRAINED / "best").model.to("cuda" if torch.cuda.is_available() else "cpu")
     return MeDSLIPScorer(model, load_file(VECTORS)["pathology/explanation"])
 
 
-def class_prompts(benchmark: str, style: str, labelled: Iterable[str]) -> tuple[list[str], Prompts]:
-    """The labelled findings of a benchmark, N in the order of its prompts, and the prompts."""
+def benchmark_prompts(benchmark: str, labelled: Iterable[str]) -> tuple[list[str], dict[str, Prompts]]:
+    """The labelled findings of a benchmark, N in the order of its prompts, and the prompts by style."""
     table = read_table(BENCHMARK_PROMPTS / "prompts.parquet", PROMPTS)
-    rows = table.filter(pl.col("group") == benchmark, pl.col("style") == style, pl.col("name").is_in(list(labelled)))
-    vectors = load_file(BENCHMARK_PROMPTS / "vectors.safetensors")[f"{benchmark}/{style}"]
-    return rows["name"].to_list(), Prompts(tuple(rows["text"]), vectors[rows["index"].to_list()])
+    rows = table.filter(pl.col("group") == benchmark, pl.col("name").is_in(list(labelled)))
+    vectors = load_file(BENCHMARK_PROMPTS / "vectors.safetensors")
+    styles = rows.partition_by("style", as_dict=True, maintain_order=True)
+    prompts = {
+        str(style): Prompts(tuple(own["text"]), vectors[f"{benchmark}/{style}"][own["index"].to_list()])
+        for (style,), own in styles.items()
+    }
+    return rows["name"].unique(maintain_order=True).to_list(), prompts

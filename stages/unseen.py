@@ -8,7 +8,7 @@ from pipeline.images.shards import ImageShards
 from pipeline.schemas import IMAGES, LABELS, SCORES, read_table, write_table
 from pipeline.semantics.prompts import KNOWN_DISEASE, UNSEEN
 from stages.common import fix_torch, run, stage_params
-from stages.scoring import class_prompts, load_scorer
+from stages.scoring import benchmark_prompts, load_scorer
 
 FINDING = "covid-19"
 
@@ -17,11 +17,12 @@ def main(name: str) -> None:
     params = stage_params("seed", "threads")
     fix_torch(params)
     tables = Path("data/benchmarks") / name
+    known, own = benchmark_prompts(UNSEEN, [KNOWN_DISEASE])[1], benchmark_prompts(name, [FINDING])[1]
     asked = {
-        CATEGORY: class_prompts(UNSEEN, "template", [KNOWN_DISEASE])[1],
-        KNOWN: class_prompts(UNSEEN, "explanation", [KNOWN_DISEASE])[1],
-        NAME: class_prompts(name, "template", [FINDING])[1],
-        EXPLANATION: class_prompts(name, "explanation", [FINDING])[1],
+        CATEGORY: known["template"],
+        KNOWN: known["explanation"],
+        NAME: own["template"],
+        EXPLANATION: own["explanation"],
     }
     result = evaluate_unseen(
         load_scorer(),

@@ -1,4 +1,4 @@
-"""Zero-shot classification of one benchmark."""
+"""Zero-shot classification of one benchmark, whose images are in a folder of shards, at every style of prompt."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from pipeline.evaluation.zero_shot import evaluate_zero_shot
 from pipeline.images.shards import ImageShards
 from pipeline.schemas import IMAGES, LABELS, SCORES, read_table, write_table
 from stages.common import fix_torch, run, stage_params
-from stages.scoring import class_prompts, load_scorer
+from stages.scoring import benchmark_prompts, load_scorer
 
 
 def main(name: str, images: Path) -> None:
@@ -16,7 +16,7 @@ def main(name: str, images: Path) -> None:
     fix_torch(params)
     tables = Path("data/benchmarks") / name
     labels = read_table(tables / "labels.parquet", LABELS)
-    findings, prompts = class_prompts(name, params.evaluation.prompt_style, labels["finding"].unique().to_list())
+    findings, prompts = benchmark_prompts(name, labels["finding"].unique().to_list())
     result = evaluate_zero_shot(
         load_scorer(),
         ImageShards(images),

@@ -68,10 +68,7 @@ def summarise(
     validation, test = tabulate(scores, "validate", benchmark), tabulate(scores, "test", benchmark)
     not_scored = _not_scored(test)
     counts = statistics.resample_patients(test.patients, resamples, seed)
-    scored = {
-        name: _score_finding(validation, test, column, counts)
-        for column, name in enumerate(test.findings) if name not in not_scored
-    }  # fmt: skip
+    scored = _score_findings(validation, test, counts)
     severities = _severities(test, counts)
     return {
         **{name: _mean([one.values[name] for one in scored.values()]) for name in METRICS},
@@ -85,6 +82,24 @@ def summarise(
         "counts": _counts(validation, test, resamples),
         "notes": _notes(scored, not_scored),
     }
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The few figures by which scores of the same images are set side by side, and the AUROC of each finding."""
+
+    metrics: dict[str, Any]  # auroc, auroc_interval, f1, accuracy: macro
+    aurocs: dict[str, float]
+
+
+def headline(scores: pl.DataFrame, benchmark: str, resamples: int = RESAMPLES, seed: int = 0) -> Headline:
+    """The headline of a table of scores alone; arguments, errors and values are those of `summarise`."""
+    validation, test = tabulate(scores, "validate", benchmark), tabulate(scores, "test", benchmark)
+    scored = _score_findings(validation, test, statistics.resample_patients(test.patients, resamples, seed))
+    macro = {name: _mean([one.values[name] for one in scored.values()]) for name in ("auroc", "f1", "accuracy")}
+    interval = _macro_interval(list(scored.values()), "auroc")
+    aurocs = {name: float(one.values["auroc"] or 0.0) for name, one in scored.items()}
+    return Headline(macro | {"auroc_interval": interval}, aurocs)
 
 
 def tabulate(scores: pl.DataFrame, split: str, benchmark: str) -> ScoreTable:
@@ -154,6 +169,15 @@ def _labelled(table: ScoreTable, column: int) -> tuple[NDArray[np.intp], NDArray
     """The rows with a label for one finding, their labels and scores."""
     rows = np.flatnonzero(table.labels[:, column] >= 0)
     return rows, table.labels[rows, column], table.scores[rows, column]
+
+
+def _score_findings(validation: ScoreTable, test: ScoreTable, counts: Counts) -> dict[str, FindingScores]:
+    """Every finding that can be scored."""
+    not_scored = _not_scored(test)
+    return {
+        name: _score_finding(validation, test, column, counts)
+        for column, name in enumerate(test.findings) if name not in not_scored
+    }  # fmt: skip
 
 
 def _score_finding(validation: ScoreTable, test: ScoreTable, column: int, counts: Counts) -> FindingScores:

@@ -26,7 +26,7 @@ from pipeline.evaluation.overlap import (
     measure,
 )
 from pipeline.evaluation.scorer import ImageSource, Prompts, Scorer, check_prompts, locate
-from pipeline.evaluation.statistics import RESAMPLES, Counts
+from pipeline.evaluation.statistics import RESAMPLES, Counts, Values
 from pipeline.images.geometry import boxes_to_square
 
 BATCH = 64
@@ -147,7 +147,8 @@ def summarise(
     """Metrics of grounded pairs: macro over the findings, each a mean over its test pairs.
 
     The threshold is the one of THRESHOLDS with the best mean IoU on a finding's validation pairs; for a finding
-    without any, each half of its test patients takes it from the other half. `_oracle` is chosen on the test pairs.
+    without any, each half of its test patients takes it from the other half (ChestX-ray14's boxes are all on images of
+    its test list). `_oracle` is chosen on the test pairs.
 
     Args:
         pairs: P rows with image_id, patient_id, split, finding and severity.
@@ -161,14 +162,16 @@ def summarise(
     grounded = _grounded(pairs, overlaps)
     test = grounded.filter(pl.col("split") == "test")
     means = test.group_by("finding", maintain_order=True).agg(pl.mean(*METRICS, *ORACLE, *RELEASED, *CHANCE))
+    resampled = _resampled(test, statistics.resample_patients(test["patient_id"], resamples, seed))
     metrics = {
         **_nested(means.drop("finding").mean().row(0, named=True)),
-        "per_class": _per_class(test, means),
-        "intervals": _intervals(test, statistics.resample_patients(test["patient_id"], resamples, seed)),
+        "per_class": _per_class(test, means, resampled),
+        "intervals": {name: statistics.percentile_interval(statistics.macro([*of.values()]))
+                      for name, of in resampled.items()},
         "by_severity": _by_severity(test),
         "counts": _counts(grounded, test, resamples),
         "notes": _notes(grounded),
-    }
+    }  # fmt: skip
     return metrics, grounded.drop(*ORACLE, *RELEASED)
 
 
@@ -219,25 +222,29 @@ def _nested(row: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def _per_class(test: pl.DataFrame, means: pl.DataFrame) -> dict[str, Any]:
+def _resampled(test: pl.DataFrame, counts: Counts) -> dict[str, dict[str, Values]]:
+    """Metric -> finding -> its mean in every resample [R]: patients resampled, thresholds held fixed."""
+    findings = test["finding"].to_numpy()
+    rows = {name: np.flatnonzero(findings == name) for name in test["finding"].unique(maintain_order=True)}
+    return {
+        metric: {
+            name: statistics.resampled_mean(test[metric].to_numpy()[own], counts[:, own]) for name, own in rows.items()
+        }
+        for metric in (*METRICS, *ORACLE)
+    }
+
+
+def _per_class(test: pl.DataFrame, means: pl.DataFrame, resampled: dict[str, dict[str, Values]]) -> dict[str, Any]:
     sizes = dict(test.group_by("finding").len().iter_rows())
     thresholds = {name: sorted(rows["threshold"].unique()) for (name,), rows in test.group_by("finding")}
     return {
-        row["finding"]: _nested(row) | {"pairs": sizes[row["finding"]], "thresholds": thresholds[row["finding"]]}
+        (name := row["finding"]): _nested(row) | {
+            "intervals": {metric: statistics.percentile_interval(resampled[metric][name]) for metric in METRICS},
+            "pairs": sizes[name],
+            "thresholds": thresholds[name],
+        }
         for row in means.iter_rows(named=True)
-    }
-
-
-def _intervals(test: pl.DataFrame, counts: Counts) -> dict[str, Any]:
-    """Intervals of the macro metrics, by patient, thresholds held fixed."""
-    findings = test["finding"].to_numpy()
-    rows = [np.flatnonzero(findings == name) for name in test["finding"].unique(maintain_order=True)]
-    return {
-        metric: statistics.percentile_interval(
-            statistics.macro([statistics.resampled_mean(test[metric].to_numpy()[own], counts[:, own]) for own in rows])
-        )
-        for metric in (*METRICS, *ORACLE)
-    }
+    }  # fmt: skip
 
 
 def _by_severity(test: pl.DataFrame) -> dict[str, Any]:

@@ -117,11 +117,11 @@ def evaluate_retrieval(
 
 def _score_texts(scorer: Scorer, source: ImageSource, pairs: pl.DataFrame, prompts: Prompts) -> Scores:
     """[N, distinct texts]: every image with every text, a few texts at a time."""
-    groups = [
-        Prompts(prompts.texts[first : first + TEXTS], prompts.vectors[first : first + TEXTS])
+    groups = {
+        str(first): Prompts(prompts.texts[first : first + TEXTS], prompts.vectors[first : first + TEXTS])
         for first in range(0, len(prompts), TEXTS)
-    ]
-    return torch.cat([score_images(scorer, source, pairs, group) for group in groups], dim=1).double().numpy()
+    }
+    return torch.cat([*score_images(scorer, source, pairs, groups).values()], dim=1).double().numpy()
 
 
 def _direction(scores: Scores, relevant: Relevant, counts: Counts) -> dict[str, Any]:

@@ -7,7 +7,7 @@ frozen text encoder; images as the uint8 squares of the shards.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -66,6 +66,7 @@ class Scorer(Protocol):
         ...
 
 
+@runtime_checkable
 class StreamScorer(Scorer, Protocol):
     """A model that separates pathology from anatomy."""
 
@@ -80,6 +81,9 @@ class MeDSLIPScorer:
     Queries see each other in the decoder's self-attention, so each is asked in the company it had in pre-training:
     the pre-training pathologies are asked along, but for those whose prompt is among the asked ones.
 
+    The encoder takes most of the time, so the features of the last images asked about are kept: asking about the same
+    tensor again, in other words, costs the query network alone. Images must not be changed in place in between.
+
     Args:
         model: put into evaluation mode here; images go to where it lies.
         company: prompts of the pre-training pathologies, [N_p, h]; with none [0, h] the asked ones are alone.
@@ -89,6 +93,7 @@ class MeDSLIPScorer:
         self.model = model.eval()
         self.device = next(model.parameters()).device
         self.company = company
+        self._seen: tuple[Tensor, Tensor] | None = None  # images [B, S, S], their features [B, L, C]
 
     def score(self, images: Tensor, prompts: Prompts) -> Tensor:
         """Probability in [0, 1] that each prompted finding is present: [B, N]."""
@@ -127,7 +132,16 @@ class MeDSLIPScorer:
         asked = (self.company[:, None] == prompts.vectors[None]).all(dim=-1).any(dim=1)  # [N_p]
         queries = torch.cat([prompts.vectors, self.company[~asked]]).to(self.device)
         with torch.inference_mode():
-            return self.model.ask_pathologies(self._grey(images), queries, maps)
+            output: StreamOutput = self.model.pathology(
+                self._features(images), self.model.prompt_projection(queries), maps
+            )
+        return output
+
+    def _features(self, images: Tensor) -> Tensor:
+        """What the pathology stream sees of the images: [B, L, C]."""
+        if self._seen is None or self._seen[0] is not images:
+            self._seen = images, self.model.disentangle(self._grey(images))[0]
+        return self._seen[1]
 
     def _grey(self, images: Tensor) -> Tensor:
         return images.to(self.device)[:, None].float() / 255  # [B, 1, S, S]

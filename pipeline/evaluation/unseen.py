@@ -61,10 +61,8 @@ def evaluate_unseen(
     found = locate(source, images.filter(pl.col("split") == "test"))
     labelled = labels.filter(pl.col("finding") == finding)
     scores = pl.concat(
-        join_labels(found, score_images(scorer, source, found, prompts), labelled, [finding]).with_columns(
-            finding=pl.lit(naming)
-        )
-        for naming, prompts in namings.items()
+        join_labels(found, scored, labelled, [finding]).with_columns(finding=pl.lit(naming))
+        for naming, scored in score_images(scorer, source, found, namings).items()
     ).drop_nulls("label")
     parts = {naming: scores.filter(pl.col("finding") == naming) for naming in namings}
     truth = parts[EXPLANATION]["label"].to_numpy()

@@ -1,10 +1,10 @@
-"""Zero-shot classification: every image of a benchmark scored against the prompts of its findings.
+"""Zero-shot classification: every image of a benchmark scored against the prompts of its findings, in every style.
 
 Holds the scoring; what the scores are worth is `classification`'s. Nothing is trained and no test label is seen
-but by the metrics.
+but by the metrics. One style of prompt is the headline; the others say how much depends on the wording.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline import schemas
 from pipeline.errors import EvaluationError
-from pipeline.evaluation.classification import summarise
+from pipeline.evaluation.classification import headline, summarise
 from pipeline.evaluation.scorer import ImageSource, Prompts, Scorer, batches, check_prompts, locate
 from pipeline.evaluation.statistics import RESAMPLES
 
@@ -24,7 +24,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class ZeroShotResult:
-    """Metrics as plain values for JSON, and the score of every labelled image (`schemas.SCORES`)."""
+    """Metrics as plain values for JSON, and the headline style's score of every labelled image (`schemas.SCORES`)."""
 
     metrics: dict[str, Any]
     scores: pl.DataFrame
@@ -35,7 +35,7 @@ def evaluate_zero_shot(
     source: ImageSource,
     images: pl.DataFrame,
     labels: pl.DataFrame,
-    prompts: Prompts,
+    prompts: Mapping[str, Prompts],
     findings: Sequence[str],
     *,
     benchmark: str,
@@ -51,10 +51,11 @@ def evaluate_zero_shot(
         source: the decoded images; a benchmark's image that is not among them is counted, not scored.
         images: `schemas.IMAGES` of the benchmark.
         labels: `schemas.LABELS` of the benchmark.
-        prompts: N of them.
+        prompts: style (name | template | explanation) -> N of them. Styles are asked one after the other, because
+            queries may see each other.
         findings: their N names, as in the labels.
         benchmark: its name, for errors.
-        prompt_style: name | template | explanation, stated in the result.
+        prompt_style: the one of the styles whose metrics are the headline.
         resamples: bootstrap resamples of the test patients.
         seed: of the resampling.
         batch: images scored at once.
@@ -62,14 +63,36 @@ def evaluate_zero_shot(
     Raises:
         EvaluationError: there are no validate or test images, no finding can be scored, or a score is not finite.
     """
-    check_prompts(prompts, findings, benchmark)
+    for asked in prompts.values():
+        check_prompts(asked, findings, benchmark)
     _check_labels(labels, findings, benchmark)
     wanted = images.filter(pl.col("split").is_in(["validate", "test"]))
     found = locate(source, wanted)
-    scores = join_labels(found, score_images(scorer, source, found, prompts, batch), labels, findings)
-    summary = summarise(scores, images, benchmark, resamples, seed)
+    scored = score_images(scorer, source, found, prompts, batch)
+    tables = {style: join_labels(found, scores, labels, findings) for style, scores in scored.items()}
+    summary = summarise(tables[prompt_style], images, benchmark, resamples, seed)
     summary["counts"]["images_not_decoded"] = wanted.height - found.height
-    return ZeroShotResult(summary | {"prompt_style": prompt_style}, scores)
+    styles = {style: headline(table, benchmark, resamples, seed) for style, table in tables.items()}
+    by_style = {style: one.metrics for style, one in styles.items()}
+    sensitivity = style_sensitivity({style: one.aurocs for style, one in styles.items()})
+    described = {"prompt_style": prompt_style, "by_prompt_style": by_style, "prompt_sensitivity": sensitivity}
+    return ZeroShotResult(summary | described, tables[prompt_style])
+
+
+def style_sensitivity(aurocs: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """How much depends on the wording of the prompts.
+
+    Args:
+        aurocs: style -> finding -> AUROC, of the same findings.
+
+    Returns:
+        `auroc_range`, the largest difference between two styles' macro AUROC, and per finding (`per_class`) the largest
+        difference between its AUROC in two styles.
+    """
+    table = np.array([list(row.values()) for row in aurocs.values()])  # [styles, C]
+    findings = next(iter(aurocs.values()))
+    spread = dict(zip(findings, np.ptp(table, axis=0).tolist(), strict=True))
+    return {"auroc_range": float(np.ptp(table.mean(axis=1))), "per_class": spread}
 
 
 def _check_labels(labels: pl.DataFrame, findings: Sequence[str], benchmark: str) -> None:
@@ -78,13 +101,16 @@ def _check_labels(labels: pl.DataFrame, findings: Sequence[str], benchmark: str)
         raise EvaluationError(f"{benchmark} has no label for {', '.join(missing)}: check its labels file.")
 
 
-@torch.inference_mode()
 def score_images(
-    scorer: Scorer, source: ImageSource, found: pl.DataFrame, prompts: Prompts, batch: int = BATCH
-) -> Tensor:
-    """Probabilities of located images: [n, N] on the CPU."""
-    rows = found["row"].to_numpy()
-    return torch.cat([scorer.score(images, prompts).float().cpu() for images in batches(source, rows, batch)])
+    scorer: Scorer, source: ImageSource, found: pl.DataFrame, prompts: Mapping[str, Prompts], batch: int = BATCH
+) -> dict[str, Tensor]:
+    """Probabilities of located images by style of prompt: [n, N] each, on the CPU. Every image is read once."""
+    parts: dict[str, list[Tensor]] = {style: [] for style in prompts}
+    with torch.inference_mode():
+        for images in batches(source, found["row"].to_numpy(), batch):
+            for style, asked in prompts.items():
+                parts[style].append(scorer.score(images, asked).float().cpu())
+    return {style: torch.cat(scores) for style, scores in parts.items()}
 
 
 def join_labels(found: pl.DataFrame, scores: Tensor, labels: pl.DataFrame, findings: Sequence[str]) -> pl.DataFrame:

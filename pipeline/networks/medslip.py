@@ -240,11 +240,6 @@ class MeDSLIP(nn.Module):
         proto_scale = self.proto_log_scale.exp().clamp(max=MAX_SCALE)
         return MeDSLIPOutput(pathology, anatomy, icl_logits, proto_scale)
 
-    def ask_pathologies(self, images: Tensor, prompts: Tensor, maps: bool = False) -> StreamOutput:
-        """The pathology stream alone, which is all that zero-shot inference needs."""
-        output: StreamOutput = self.pathology(self.disentangle(images)[0], self.prompt_projection(prompts), maps)
-        return output
-
     def disentangle(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features of the pathology and the anatomy stream, [B, L, C] each; equation (1)."""
         x = self.backbone(images).flatten(2).transpose(1, 2)  # [B, L, C]

@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import BaseLoader, Environment, StrictUndefined
 
 from pipeline.reporting.compare import figure
-from pipeline.reporting.figures import Image
+from pipeline.reporting.drawing import Image
 from pipeline.reporting.results import ReportInputs, load_outcome
 from pipeline.reporting.story import Story, tell
 

@@ -1,17 +1,20 @@
 """The figures of a report with their titles and the sentence that says what to see in each.
 
-Chooses what to draw from the results; `figures` draws it and `story` puts it in order.
+Chooses what to draw from the results of zero-shot classification, training and extraction (`downstream` and `spaces`
+do for the others); `figures`, `bars` and `maps` draw it and `story` puts it in order.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pipeline.reporting import figures
-from pipeline.reporting.compare import figure
-from pipeline.reporting.figures import Image
-from pipeline.reporting.results import HeatMaps, Outcome, ReportInputs, Results
+import polars as pl
 
-Severities = dict[str, tuple[float, Sequence[float] | None]]  # severity -> macro AUROC and its interval
+from pipeline.reporting import bars, figures
+from pipeline.reporting.compare import figure
+from pipeline.reporting.drawing import Estimate, Image
+from pipeline.reporting.results import Outcome, ReportInputs, Results
+
+Severities = dict[str, Estimate]  # severity -> macro AUROC and its interval
 
 BENCHMARKS = {
     "cxr14": "NIH ChestX-ray14",
@@ -21,6 +24,10 @@ BENCHMARKS = {
     "covid_chestxray": "covid-chestxray-dataset",
     "vinbigdata": "VinBigData",
     "rahman": "COVID-19 Radiography",
+    "mimic16": "MIMIC-16",
+    "mimic_multi": "MIMIC-multi",
+    "mimic_fg": "MIMIC-FG",
+    "corpus": "the corpus' test split",
 }
 
 
@@ -50,11 +57,13 @@ def zero_shot_pictures(outcome: Outcome) -> Iterator[Picture]:
     for benchmark, results in outcome.zero_shot.items():
         if len(results["per_class"]) > 1:
             title = f"AUROC per finding, {full_name(benchmark)}"
-            image = figures.auroc_bars(results["per_class"], title)
+            image = bars.auroc_bars(results["per_class"], title)
             yield Picture(f"auroc_{benchmark}", title, _best_and_worst(results), image)
         if benchmark in outcome.scores:
             yield from _curves(benchmark, outcome)
-    severities = {name: rows for name, results in outcome.zero_shot.items() if (rows := _severities(results))}
+    severities = {
+        full_name(name): rows for name, results in outcome.zero_shot.items() if (rows := _severities(results))
+    }
     if severities:
         see = f"{_subtle(severities)} Points below the dotted line are worse than chance."
         yield Picture("severity", "AUROC by severity", see, figures.severity_points(severities))
@@ -64,9 +73,9 @@ def zero_shot_pictures(outcome: Outcome) -> Iterator[Picture]:
 
 def _reliability(outcome: Outcome) -> Picture:
     calibrations = {name: results["calibration"] for name, results in outcome.zero_shot.items()}
-    errors = ", ".join(f"{name} {figure(calibration['ece'])}" for name, calibration in calibrations.items())
+    errors = ", ".join(f"{full_name(name)} {figure(calibration['ece'])}" for name, calibration in calibrations.items())
     see = f"Points on the diagonal are honest probabilities; expected calibration error: {errors}."
-    bins = {name: calibration["reliability"] for name, calibration in calibrations.items()}
+    bins = {full_name(name): calibration["reliability"] for name, calibration in calibrations.items()}
     return Picture("reliability", "Reliability of the scores", see, figures.reliability(bins))
 
 
@@ -105,39 +114,67 @@ def _subtle(severities: Mapping[str, Severities]) -> str:
     return f"Subtle findings score lower than severe ones in {harder} of the {len(both)} benchmarks that have both."
 
 
-def grounding_pictures(outcome: Outcome) -> Iterator[Picture]:
-    """Per benchmark with boxes its scores beside chance, and examples."""
-    for benchmark, results in outcome.grounding.items():
-        title = f"Grounding, {full_name(benchmark)}"
-        ratio = results["pointing_game"] / max(results["chance"]["pointing_game"], 1e-9)
-        see = f"The pointing game succeeds {ratio:.1f} times as often as chance."
-        yield Picture(f"grounding_{benchmark}", title, see, figures.grounding_bars(results, title))
-    for benchmark, maps in outcome.heat_maps.items():
-        yield from _heat_maps(benchmark, maps)
+def wording_pictures(outcome: Outcome) -> Iterator[Picture]:
+    """What the wording of the prompts changes, over all benchmarks."""
+    styled = {name: results["by_prompt_style"] for name, results in outcome.zero_shot.items()}
+    if not styled:
+        return
+    spreads = {name: results["prompt_sensitivity"]["auroc_range"] for name, results in outcome.zero_shot.items()}
+    most, least = max(spreads, key=spreads.__getitem__), min(spreads, key=spreads.__getitem__)
+    see = (
+        f"Between the best and the worst style lie {figure(spreads[most])} of AUROC for {full_name(most)}, where the "
+        f"wording matters most, and {figure(spreads[least])} for {full_name(least)}, where it matters least."
+    )
+    groups = {
+        full_name(name): {style: (row["auroc"], row["auroc_interval"]) for style, row in rows.items()}
+        for name, rows in styled.items()
+    }
+    image = bars.grouped_bars(groups, "By style of the prompt", "macro AUROC")
+    yield Picture("prompt_styles", "AUROC by style of the prompt", see, image)
 
 
-def _heat_maps(benchmark: str, maps: HeatMaps) -> Iterator[Picture]:
-    for place, caption in enumerate(maps.captions):
-        boxes = maps.boxes[maps.boxes[:, 0] == place, 1:]
-        image = figures.heat_map(maps.images[place], maps.maps[place], boxes)
-        found = figures.peaks_inside(maps.maps[place], boxes, maps.images.shape[-1])
-        see = f"The attention (right) peaks {'inside' if found else 'outside'} the box."
-        yield Picture(f"heat_map_{benchmark}_{place}", f"{full_name(benchmark)}: {caption}", see, image)
+def subgroup_pictures(outcome: Outcome) -> Iterator[Picture]:
+    """Per benchmark that knows them, sex, age group and view."""
+    for benchmark, results in outcome.zero_shot.items():
+        groups = {name: row for kind, rows in results["subgroups"].items() for name, row in _groups(kind, rows)}
+        if groups:
+            low, high = min(groups, key=lambda name: groups[name][0]), max(groups, key=lambda name: groups[name][0])
+            see = (
+                f"Lowest is {low} with {figure(groups[low][0])}, highest {high} with {figure(groups[high][0])}; images "
+                "in brackets."
+            )
+            title = f"By sex, age and view, {full_name(benchmark)}"
+            image = figures.subgroup_points(groups, results["auroc"], title)
+            yield Picture(f"subgroups_{benchmark}", title, see, image)
+
+
+def _groups(kind: str, rows: Results) -> Iterator[tuple[str, Estimate]]:
+    """The groups of one kind, the youngest first; none where all images are of one group."""
+    scored = {name: row for name, row in rows.items() if row["auroc"] is not None}
+    if len(scored) > 1:
+        for name in sorted(scored, key=lambda name: (not name.startswith("under"), name)):
+            row = scored[name]
+            yield f"{kind} {name} ({row['n']:,})", (row["auroc"], row["auroc_interval"])
 
 
 def training_pictures(outcome: Outcome) -> Iterator[Picture]:
-    """Curves by epoch, and the map of the two streams."""
+    """Curves by epoch."""
     curves = outcome.curves
     if curves is not None:
         best = outcome.training["best_epoch"] if outcome.training else "?"
         see = f"Both lines should fall together; where validation turns up, the model overfits. Best epoch: {best}."
         yield Picture("loss", "Loss by epoch", see, figures.loss_curves(curves))
-        see = "How well each stream's own queries are answered on validation images, by epoch."
+        see = _auroc_rise(curves)
         yield Picture("validation_auroc", "Validation AUROC by epoch", see, figures.auroc_curves(curves))
-    if outcome.streams is not None:
-        score = f"; their silhouette score is {figure(outcome.silhouette)}" if outcome.silhouette is not None else ""
-        see = f"Two separate clouds mean that pathology and anatomy are disentangled{score} (1 apart, 0 mixed)."
-        yield Picture("streams", "t-SNE of the two streams", see, figures.streams(outcome.streams))
+
+
+def _auroc_rise(curves: pl.DataFrame) -> str:
+    """How far the validation AUROC came, in words."""
+    columns = [name for name in curves.columns if name.startswith("validation_auroc")]
+    ends = [f"{figure(values[0])} to {figure(max(values))}" for values in (curves[name].to_list() for name in columns)]
+    kinds = [name.removeprefix("validation_auroc").strip("_") or "all findings" for name in columns]
+    rises = [f"{kind} from {end}" for kind, end in zip(kinds, ends, strict=True)]
+    return f"From the first epoch to the best, questions about validation images rose: {', '.join(rises)}."
 
 
 def source_pictures(inputs: ReportInputs, outcome: Outcome) -> Iterator[Picture]:
@@ -146,7 +183,7 @@ def source_pictures(inputs: ReportInputs, outcome: Outcome) -> Iterator[Picture]
     if scored:
         f1, without = figure(scored["triplets"]["f1"]), figure(scored["without place"]["f1"])
         see = f"F1 of (pathology, anatomy, existence) is {f1}; ignoring the place it is {without}."
-        yield Picture("extraction", "Extraction quality", see, figures.extraction_bars(scored))
+        yield Picture("extraction", "Extraction quality", see, bars.extraction_bars(scored))
     if inputs.contact_sheet is not None and inputs.contact_sheet.is_file():
         sheet = Image(inputs.contact_sheet.read_bytes(), "png")
         see = "Each finding is outlined in the colour of its caption; some are meant to be hard to see."

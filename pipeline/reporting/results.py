@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipeline.errors import TableError
-from pipeline.schemas import POINTS, SCORES, read_table
+from pipeline.schemas import FINDING_POINTS, POINTS, SCORES, read_table
 
 ORDER = ("cxr14", "rsna", "siim", "covidx")  # the papers' order of benchmarks; others come after them
 Results = Mapping[str, Any]  # the content of one evaluation's JSON file
@@ -51,19 +51,41 @@ class HeatMaps:
 
 
 @dataclass(frozen=True)
+class Masks:
+    """Example images with the true regions and those that a model outlined."""
+
+    images: NDArray[np.uint8]  # [n, S, S]
+    truth: NDArray[np.bool_]  # [n, S, S]
+    predicted: NDArray[np.bool_]  # [n, S, S]
+    captions: tuple[str, ...]  # n
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """All results of one run."""
+    """All results of one run; those of a task by benchmark."""
 
     corpus: Results | None
     training: Results | None
     curves: pl.DataFrame | None  # one row per epoch; None of an imported model
     triplets: Results | None
-    zero_shot: Mapping[str, Results]  # by benchmark
-    scores: Mapping[str, pl.DataFrame]  # by benchmark, the test images' (schemas.SCORES)
-    grounding: Mapping[str, Results]  # by benchmark
-    heat_maps: Mapping[str, HeatMaps]  # by benchmark
-    streams: pl.DataFrame | None  # schemas.POINTS
+    tasks: Mapping[str, Mapping[str, Results]]  # those of `evaluations`, each with the results that are there
+    scores: Mapping[str, pl.DataFrame]  # zero-shot scores of the test images (schemas.SCORES)
+    heat_maps: Mapping[str, HeatMaps]
+    masks: Mapping[str, Masks]
+    finding_points: Mapping[str, pl.DataFrame]  # schemas.FINDING_POINTS
+    streams: pl.DataFrame | None  # schemas.POINTS; None of a model that has no two streams
     silhouette: float | None
+    case_study: Results | None
+
+    @property
+    def zero_shot(self) -> Mapping[str, Results]:
+        """Zero-shot classification by benchmark."""
+        return self.tasks["zero_shot"]
+
+    @property
+    def grounding(self) -> Mapping[str, Results]:
+        """Zero-shot grounding by benchmark."""
+        return self.tasks["grounding"]
 
     @property
     def imported(self) -> str | None:
@@ -72,14 +94,32 @@ class Outcome:
 
     def metrics(self) -> dict[str, float]:
         """The headline numbers under the names that MLflow and `cxr compare` use, as in `zero_shot.cxr14.auroc`."""
-        tasks = {"zero_shot": self.zero_shot, "grounding": self.grounding}
         return {
             f"{task}.{benchmark}.{name}": float(value)
-            for task, benchmarks in tasks.items()
+            for task, benchmarks in self.tasks.items()
             for benchmark, results in benchmarks.items()
             for name, value in results.items()
             if isinstance(value, int | float)
         }
+
+
+def evaluations(params: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What a run evaluates: task -> its benchmarks. A task's results lie in the folder of its name below reports/.
+
+    Args:
+        params: nested as in params.yaml.
+    """
+    finetune = params.get("finetune", {})
+    zero_shot = [*params["benchmarks"], *params.get("corpus_benchmarks", ())]
+    return {
+        "zero_shot": zero_shot,
+        "grounding": [*params["grounding"]],
+        "finetune": [*finetune.get("benchmarks", ())],
+        "segmentation": [*finetune.get("segmentation", ())],
+        "retrieval": [*params.get("retrieval", ())],
+        "unseen": [*params.get("unseen", ())],
+        "finding_maps": [*params["finding_maps"]],
+    }
 
 
 def load_outcome(reports: Path, params: Mapping[str, Any]) -> Outcome:
@@ -87,27 +127,34 @@ def load_outcome(reports: Path, params: Mapping[str, Any]) -> Outcome:
 
     Args:
         reports: the folder of metrics, scores and curves.
-        params: `benchmarks` and `grounding` name the evaluations of the run.
+        params: nested as in params.yaml; they name the evaluations of the run.
 
     Raises:
         TableError: a file is not what its stage writes.
     """
-    zero_shot = _all_json(reports / "zero_shot", params["benchmarks"])
-    grounding = _all_json(reports / "grounding", params["grounding"])
-    maps = {name: reports / "grounding" / f"{name}.npz" for name in grounding}
-    scores = {name: reports / "zero_shot" / f"{name}.parquet" for name in zero_shot}
-    points, silhouette = reports / "embeddings.parquet", _json(reports / "embeddings.json")
+    tasks = {task: _all_json(reports / task, names) for task, names in evaluations(params).items()}
+
+    def beside(task: str, suffix: str) -> dict[str, Path]:
+        paths = {name: reports / task / f"{name}{suffix}" for name in tasks[task]}
+        return {name: path for name, path in paths.items() if path.is_file()}
+
+    embeddings = _json(reports / "embeddings.json")
+    silhouette = embeddings["silhouette"] if embeddings else None
     return Outcome(
         corpus=_json(reports / "corpus.json"),
         training=_json(reports / "pretrain" / "metrics.json"),
         curves=_curves(reports / "pretrain" / "curves.csv"),
         triplets=_json(reports / "triplets.json"),
-        zero_shot=zero_shot,
-        scores={name: _test_scores(path) for name, path in scores.items() if path.is_file()},
-        grounding=grounding,
-        heat_maps={name: _heat_maps(path) for name, path in maps.items() if path.is_file()},
-        streams=read_table(points, POINTS) if points.is_file() else None,
-        silhouette=silhouette["silhouette"] if silhouette else None,
+        tasks=tasks,
+        scores={name: _test_scores(path) for name, path in beside("zero_shot", ".parquet").items()},
+        heat_maps={name: _heat_maps(path) for name, path in beside("grounding", ".npz").items()},
+        masks={name: _masks(path) for name, path in beside("segmentation", ".npz").items()},
+        finding_points={
+            name: read_table(path, FINDING_POINTS) for name, path in beside("finding_maps", ".parquet").items()
+        },
+        streams=read_table(reports / "embeddings.parquet", POINTS) if silhouette is not None else None,
+        silhouette=silhouette,
+        case_study=_json(reports / "case_study.json"),
     )
 
 
@@ -144,10 +191,21 @@ def _test_scores(path: Path) -> pl.DataFrame:
 
 
 def _heat_maps(path: Path) -> HeatMaps:
+    stored = _arrays(path, "images", "maps", "boxes", "captions")
+    return HeatMaps(
+        stored["images"], stored["maps"], stored["boxes"].reshape(-1, 5), tuple(stored["captions"].tolist())
+    )
+
+
+def _masks(path: Path) -> Masks:
+    stored = _arrays(path, "images", "truth", "predicted", "captions")
+    return Masks(stored["images"], stored["truth"], stored["predicted"], tuple(stored["captions"].tolist()))
+
+
+def _arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path) as stored:
-            captions = tuple(str(caption) for caption in stored["captions"])
-            return HeatMaps(stored["images"], stored["maps"], stored["boxes"].reshape(-1, 5), captions)
+            return {name: stored[name] for name in names}
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable(path, error) from error
 

@@ -6,27 +6,46 @@ Turns results into text and pictures once, for the HTML page and the Markdown al
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.reporting.compare import Comparison, Row, comparison, figure
+from pipeline.reporting.answer import METHODS, answer, findings
+from pipeline.reporting.compare import Comparison, Row, comparison
+from pipeline.reporting.downstream import (
+    finetune_pictures,
+    grounding_pictures,
+    retrieval_pictures,
+    segmentation_pictures,
+)
 from pipeline.reporting.pictures import (
     Picture,
     extraction_scores,
     full_name,
-    grounding_pictures,
     source_pictures,
+    subgroup_pictures,
     training_pictures,
+    wording_pictures,
     zero_shot_pictures,
 )
-from pipeline.reporting.published import MAIN_MODELS, Paper, papers, published_rows
-from pipeline.reporting.results import Outcome, ReportInputs, Results
+from pipeline.reporting.published import Paper, papers, published_rows
+from pipeline.reporting.results import Outcome, ReportInputs
+from pipeline.reporting.spaces import space_pictures
+from pipeline.reporting.tables import Table, by_task, result_tables
 
-METHODS = {"medslip": "MeDSLIP", "medfilip": "MedFILIP"}
+TASKS = {
+    "zero_shot": "zero-shot",
+    "grounding": "grounding",
+    "finetune": "fine-tuned",
+    "segmentation": "segmentation",
+    "retrieval": "retrieval",
+    "unseen": "never seen in training",
+    "finding_maps": "maps of its findings",
+}
 FEW_TRAINING_IMAGES, FEW_TEST_IMAGES = 1000, 100
 
 
 @dataclass(frozen=True)
 class Section:
-    """A headed part of the report."""
+    """A headed part of the report; `name` is what links in the page lead to."""
 
+    name: str
     title: str
     text: str
     pictures: tuple[Picture, ...]
@@ -40,8 +59,8 @@ class Story:
     answer: str
     findings: tuple[str, ...]  # one sentence per evaluation
     cautions: tuple[str, ...]
-    table: tuple[tuple[str, ...], ...]  # the first row is the head
-    comparison: Comparison
+    tables: tuple[Table, ...]
+    comparisons: tuple[Comparison, ...]  # one per task
     papers: tuple[Paper, ...]
     sections: tuple[Section, ...]
     missing: tuple[str, ...]
@@ -54,11 +73,11 @@ def tell(inputs: ReportInputs, outcome: Outcome) -> Story:
     pages = [section for section in _sections(inputs, outcome) if section.pictures]
     return Story(
         title=f"{method} on {_data(inputs)}",
-        answer=_answer(inputs, outcome, method),
-        findings=tuple(_findings(inputs, outcome)),
+        answer=answer(inputs, outcome),
+        findings=tuple(findings(inputs, outcome)),
         cautions=tuple(_cautions(inputs, outcome)),
-        table=tuple(_table(outcome)),
-        comparison=comparison([own], published_rows()),
+        tables=tuple(result_tables(outcome)),
+        comparisons=tuple(by_task(comparison([own], published_rows()))),
         papers=tuple(papers().values()),
         sections=tuple(pages),
         missing=tuple(_missing(inputs, outcome)),
@@ -67,50 +86,6 @@ def tell(inputs: ReportInputs, outcome: Outcome) -> Story:
 
 def _data(inputs: ReportInputs) -> str:
     return "phantoms" if inputs.phantoms else str(inputs.params["corpus"]["name"]).replace("_", "-")
-
-
-def _answer(inputs: ReportInputs, outcome: Outcome, method: str) -> str:
-    asked = "then asked for findings by text prompts alone, without any labelled image (zero-shot)."
-    if outcome.imported:
-        return f"{method} was not trained here but imported ({outcome.imported}), {asked} On test images:"
-    images = f"{outcome.training['train_images']:,} " if outcome.training else ""
-    source = (
-        "phantoms, chest X-rays and reports that this project draws itself"
-        if inputs.phantoms
-        else f"the corpus {inputs.params['corpus']['name']}"
-    )
-    return f"{method} was pre-trained on {images}images of {source}, {asked} On images that it had not seen:"
-
-
-def _findings(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
-    for benchmark, results in outcome.zero_shot.items():
-        count = len(results["per_class"])
-        over = f"macro AUROC over {count} findings" if count > 1 else f"AUROC of {next(iter(results['per_class']))}"
-        images = f"{results['counts']['images']:,} images"
-        yield (
-            f"{full_name(benchmark)}: {over} {_with_interval(results, 'auroc')} on {images}"
-            f"{_theirs(inputs, f'zero_shot.{benchmark}.auroc')}."
-        )
-    for benchmark, results in outcome.grounding.items():
-        yield (
-            f"{full_name(benchmark)}, grounding: the heat map's maximum lies in a box with a frequency of "
-            f"{_with_interval(results, 'pointing_game')}; chance gives {figure(results['chance']['pointing_game'])}"
-            f"{_theirs(inputs, f'grounding.{benchmark}.pointing_game')}."
-        )
-
-
-def _theirs(inputs: ReportInputs, metric: str) -> str:
-    """The figure of the method's authors, said to be theirs and measured on other data."""
-    row = next(row for row in published_rows() if row.key == MAIN_MODELS[inputs.params["method"]])
-    if metric not in row.metrics:
-        return ""
-    paper = papers()[inputs.params["method"]].name
-    return f" (the {paper} prints {figure(row.metrics[metric])}, on its own data)"
-
-
-def _with_interval(results: Results, metric: str) -> str:
-    low, high = results["intervals"][metric]
-    return f"{figure(results[metric])} (95 % interval {figure(low)} to {figure(high)})"
 
 
 def _cautions(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
@@ -131,57 +106,74 @@ def _cautions(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
     for benchmark, results in outcome.zero_shot.items():
         if results["counts"]["images"] < FEW_TEST_IMAGES:
             yield f"{full_name(benchmark)} has {results['counts']['images']} test images only: its figures mean little."
-    for task, found in (("", outcome.zero_shot), (", grounding", outcome.grounding)):
-        for benchmark, results in found.items():
+    for task, benchmarks in outcome.tasks.items():
+        for benchmark, results in benchmarks.items():
             for note in results.get("notes", []):
-                yield f"{full_name(benchmark)}{task}: {note}"
-
-
-def _table(outcome: Outcome) -> Iterator[tuple[str, ...]]:
-    yield "evaluation", "headline", "95 % interval", "F1", "accuracy", "F1 oracle", "accuracy oracle", "images"
-    for benchmark, results in outcome.zero_shot.items():
-        scores = [figure(results[name]) for name in ("f1", "accuracy", "f1_oracle", "accuracy_oracle")]
-        images = f"{results['counts']['images']:,}"
-        yield (
-            f"{full_name(benchmark)}, zero-shot",
-            f"AUROC {figure(results['auroc'])}",
-            _interval(results, "auroc"),
-            *scores,
-            images,
-        )
-    for benchmark, results in outcome.grounding.items():
-        images = f"{results['counts']['images']:,}"
-        for name, word in (("pointing_game", "pointing game"), ("iou", "IoU"), ("dice", "Dice")):
-            row = f"{full_name(benchmark)}, grounding", f"{word} {figure(results[name])}", _interval(results, name)
-            yield *row, "", "", "", "", images
-
-
-def _interval(results: Results, metric: str) -> str:
-    low, high = results["intervals"][metric]
-    return f"{figure(low)}–{figure(high)}"
+                yield f"{full_name(benchmark)}, {TASKS[task]}: {note}"
 
 
 def _sections(inputs: ReportInputs, outcome: Outcome) -> Iterator[Section]:
     yield Section(
+        "zero-shot",
         "Finding diseases without training on labels",
         "Every finding is asked for by a text prompt. Only test images are shown; intervals resample patients.",
         tuple(zero_shot_pictures(outcome)),
     )
     yield Section(
+        "wording",
+        "How much the wording matters",
+        "The same findings asked for by name, in a short sentence, and by an explanation of what they look like.",
+        tuple(wording_pictures(outcome)),
+    )
+    yield Section(
+        "subgroups",
+        "For whom it works",
+        "The zero-shot scores within parts of the test images, where the dataset names sex, age or view.",
+        tuple(subgroup_pictures(outcome)),
+    )
+    yield Section(
+        "grounding",
         "Pointing at what was found",
-        "The heat map is the attention of the finding's query over the image; bright should lie inside the box. Only "
-        "images with boxes are asked.",
+        "The heat map shows where the model looks for a finding; bright should lie inside the box. Only images with "
+        "boxes are asked.",
         tuple(grounding_pictures(outcome)),
     )
+    yield Section(
+        "finetune",
+        "Learning from few labels",
+        "A classifier is trained on a part of the labelled training images, starting from different image encoders. "
+        "Intervals cover the test patients and the draws of the part.",
+        tuple(finetune_pictures(outcome)),
+    )
+    yield Section(
+        "segmentation",
+        "Outlining a finding",
+        "A decoder is trained on a part of the training masks, on top of different image encoders.",
+        tuple(segmentation_pictures(outcome)),
+    )
+    yield Section(
+        "retrieval",
+        "Finding the text to an image, and the image to a text",
+        "An answer is right when it carries the same label as what was asked.",
+        tuple(retrieval_pictures(outcome)),
+    )
+    yield Section(
+        "spaces",
+        "What it tells apart",
+        "Points are what a model makes of an image; distances in such maps mean little, so each map comes with a "
+        "number that was measured before it was drawn.",
+        tuple(space_pictures(outcome)),
+    )
     if outcome.imported:
-        yield Section("What it sees", "The imported model as it is.", tuple(training_pictures(outcome)))
         return
     yield Section(
+        "training",
         "How it trained",
         "The weights of the best validation epoch are the ones evaluated.",
         tuple(training_pictures(outcome)),
     )
     yield Section(
+        "source",
         "What it learned from",
         "Reports become triplets of pathology, anatomy and existence, and these become labels.",
         tuple(source_pictures(inputs, outcome)),
@@ -193,7 +185,11 @@ def _missing(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
         "zero-shot classification": outcome.zero_shot,
         "grounding (no benchmark with boxes)": outcome.grounding,
         "training curves": outcome.curves is not None,
-        "t-SNE of the two streams": outcome.streams is not None,
+        "fine-tuned classification": outcome.tasks["finetune"],
+        "fine-tuned segmentation": outcome.tasks["segmentation"],
+        "retrieval": outcome.tasks["retrieval"],
+        "UMAP of diseased against healthy images": outcome.finding_points,
+        "t-SNE of the two streams (of a model that has them)": outcome.streams is not None,
         "extraction quality (the true triplets are known of phantoms only)": extraction_scores(outcome),
         "contact sheet (phantoms only)": inputs.contact_sheet is not None and inputs.contact_sheet.is_file(),
     }

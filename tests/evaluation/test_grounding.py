@@ -102,6 +102,31 @@ def test_each_finding_has_its_own_map():
     assert wrong.metrics["pointing_game"] < 0.5
 
 
+def test_a_second_box_of_an_image_is_part_of_its_region():
+    """Beside the bright square's box lies one of the same size on dark ground, in every image."""
+    source, boxed = bright_boxes()
+    dark = boxed.boxes.with_columns(x=(pl.col("x") + 24) % 48, y=(pl.col("y") + 24) % 48)
+    result = evaluate(source, BoxedImages(boxed.images, boxed.labels, pl.concat([boxed.boxes, dark]), boxed.index))
+    metrics = result.metrics
+    assert metrics["counts"]["pairs"] == 16  # one region per image and finding
+    assert metrics["pointing_game"] == 1.0
+    assert metrics["chance"]["iou"] == pytest.approx(2 / 16)
+    assert metrics["released"]["iou"] == pytest.approx(1 / 2)
+
+
+def test_only_some_test_images_with_boxes_and_none_for_validation():
+    """As in ChestX-ray14: images without boxes take no part, and the threshold crosses between halves of patients."""
+    source, boxed = bright_boxes()
+    some = boxed.boxes.filter(pl.col("image_id") >= "i12")
+    metrics = evaluate(source, BoxedImages(boxed.images, boxed.labels, some, boxed.index)).metrics
+    assert metrics["counts"] == {"pairs": 12, "images": 12, "patients": 6, "validation_pairs": 0, "resamples": 50}
+    assert metrics["per_class"]["mass"]["intervals"] == {
+        name: metrics["intervals"][name] for name in ("pointing_game", "iou", "dice")
+    }
+    assert metrics["iou"] > 0.7
+    assert any("No validation boxes" in note for note in metrics["notes"])
+
+
 def test_unboxed_findings_are_listed_and_boxes_of_others_ignored():
     source, boxed = bright_boxes()
     result = evaluate(source, boxed, findings=("mass", "edema"))

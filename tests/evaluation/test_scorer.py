@@ -36,7 +36,7 @@ def asked(vectors):
 
 def ask(model, images, queries):
     with torch.inference_mode():
-        return model.eval().ask_pathologies(images[:, None].float() / 255, queries, maps=True)
+        return model.eval()(images[:, None].float() / 255, queries, queries[:1], maps=True).pathology
 
 
 def test_scores_and_maps_are_the_pathology_streams(model, images, prompts):
@@ -62,6 +62,18 @@ def test_nobody_is_asked_twice(model, images, prompts):
     scorer = MeDSLIPScorer(model, prompts)
     expected = ask(model, images, prompts).logits[:, [3, 1]].sigmoid()
     torch.testing.assert_close(scorer.score(images, asked(prompts[[3, 1]])), expected)
+
+
+def test_other_questions_about_the_same_images_cost_no_second_encoding(model, images, prompts, monkeypatch):
+    encoded = []
+    monkeypatch.setattr(model, "disentangle", lambda x: encoded.append(len(x)) or type(model).disentangle(model, x))
+    scorer = MeDSLIPScorer(model, prompts[:0])
+    first, _, again = (scorer.score(images, asked(some)) for some in (prompts[:2], prompts[2:], prompts[:2]))
+    assert encoded == [3]
+    assert first.equal(again)
+    other = images.flip(0)
+    torch.testing.assert_close(scorer.score(other, asked(prompts[:2])), first.flip(0))
+    assert encoded == [3, 3]
 
 
 def test_embeddings(model, images, prompts):

@@ -8,7 +8,7 @@ import torch
 from pipeline import schemas
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.scorer import Prompts
-from pipeline.evaluation.zero_shot import evaluate_zero_shot
+from pipeline.evaluation.zero_shot import evaluate_zero_shot, style_sensitivity
 
 FINDINGS = ["edema", "mass", "nodule"]
 
@@ -61,12 +61,16 @@ def benchmark():
     return Pictures([f"i{k:02}" for k in order], pixels[order]), images, labels, chance
 
 
+def asked(vectors):
+    return Prompts(tuple(f"prompt {number}" for number in range(len(vectors))), vectors)
+
+
 def evaluate(source, images, labels, vectors=None, **options):
     vectors = torch.eye(3, 5) if vectors is None else vectors
-    prompts = Prompts(tuple(f"prompt {number}" for number in range(len(vectors))), vectors)
+    prompts = {"name": asked(vectors), "template": asked(vectors), "explanation": asked(vectors.flip(0))}
     return evaluate_zero_shot(
         PixelScorer(), source, images, labels, prompts, FINDINGS,
-        benchmark="demo", prompt_style="name", **{"resamples": 20, "batch": 16, **options},
+        benchmark="demo", **{"prompt_style": "name", "resamples": 20, "batch": 16, **options},
     )  # fmt: skip
 
 
@@ -93,6 +97,34 @@ def test_batch_size_changes_nothing(benchmark):
     first, second = (evaluate(*benchmark[:3], batch=size) for size in (7, 64))
     assert first.scores.equals(second.scores)
     assert first.metrics == second.metrics
+
+
+def test_every_style_is_scored_as_if_it_were_the_headline(benchmark):
+    """The explanations ask for the findings in reverse order, so edema's question gets mass' scores."""
+    results = {style: evaluate(*benchmark[:3], prompt_style=style) for style in ("name", "template", "explanation")}
+    for result in results.values():
+        assert result.metrics["by_prompt_style"] == {
+            style: {
+                **{metric: other.metrics[metric] for metric in ("auroc", "f1", "accuracy")},
+                "auroc_interval": other.metrics["intervals"]["auroc"],
+            }
+            for style, other in results.items()
+        }
+    right, wrong = results["name"].metrics, results["explanation"].metrics
+    assert right["prompt_sensitivity"]["auroc_range"] == pytest.approx(right["auroc"] - wrong["auroc"])
+    for finding, difference in right["prompt_sensitivity"]["per_class"].items():
+        aurocs = [metrics["per_class"][finding]["auroc"] for metrics in (right, wrong)]
+        assert difference == pytest.approx(abs(aurocs[0] - aurocs[1]))
+    assert right["prompt_sensitivity"]["per_class"]["mass"] == 0  # in the middle, so asked for in its own words
+    assert right["prompt_sensitivity"]["per_class"]["edema"] > 0.1
+
+
+def test_sensitivity_by_hand():
+    aurocs = {"name": {"a": 0.5, "b": 0.9}, "template": {"a": 0.8, "b": 0.7}, "explanation": {"a": 0.6, "b": 0.7}}
+    assert style_sensitivity(aurocs) == {
+        "auroc_range": pytest.approx(0.1), "per_class": {"a": pytest.approx(0.3), "b": pytest.approx(0.2)},
+    }  # fmt: skip
+    assert style_sensitivity({"name": {"a": 0.5}}) == {"auroc_range": 0, "per_class": {"a": 0}}
 
 
 def test_an_image_that_was_not_decoded_is_counted(benchmark):

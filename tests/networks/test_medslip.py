@@ -48,13 +48,6 @@ def test_maps_do_not_change_the_answer():
     torch.testing.assert_close(with_maps.pathology.logits, without.pathology.logits)
 
 
-def test_pathology_stream_alone_gives_the_same():
-    model = build()
-    torch.testing.assert_close(
-        model.ask_pathologies(images(), prompts()[0]).logits, model(images(), *prompts()).pathology.logits
-    )
-
-
 @pytest.mark.parametrize("mask", ["sigmoid", "linear"])
 def test_disentanglement_is_equation_1(mask):
     model = build(mask=mask)

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from pipeline import schemas
-from pipeline.evaluation.classification import summarise
+from pipeline.evaluation.classification import headline, summarise
 from pipeline.evaluation.results import write_results
+from pipeline.evaluation.zero_shot import style_sensitivity
 from pipeline.reporting.results import ReportInputs
 
 SEVERITIES = ("subtle", "mild", "moderate", "severe")
@@ -31,6 +32,8 @@ PARAMS = {
     "loss": {"icl": True, "protocl": True},
     "benchmarks": {name: {} for name in FINDINGS},
     "grounding": ["rsna"],
+    "finding_maps": ["cxr14"],
+    "finetune": {"benchmarks": ["cxr14", "siim"], "segmentation": ["siim"]},
 }
 
 
@@ -52,6 +55,8 @@ def write_reports(reports: Path, images: int = 240) -> None:
         write_benchmark(reports / "zero_shot" / f"{name}.json", findings, images, rng)
     write_grounding(reports / "grounding", rng)
     write_training(reports, rng)
+    write_downstream(reports, rng)
+    write_spaces(reports, rng)
     extracted = {f"{kind}_{name}": 0.93 for kind in ("micro", "macro") for name in ("precision", "recall", "f1")}
     write_results(
         {"studies": 2000, "triplets": extracted, "pathology_existence": extracted, "per_pathology": {}},
@@ -69,7 +74,15 @@ def write_benchmark(path: Path, findings: tuple[str, ...], images: int, rng: np.
     })  # fmt: skip
     scores = pl.concat(tables)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_results(summarise(scores, people, path.stem, resamples=50) | {"prompt_style": "explanation"}, path)
+    noise = pl.lit(rng.normal(0, 0.2, scores.height)).cast(pl.Float32)
+    styled = {"name": scores.with_columns((pl.col("score") + noise).clip(0, 1)), "explanation": scores}
+    styles = {style: headline(table, path.stem, resamples=50) for style, table in styled.items()}
+    described = {
+        "prompt_style": "explanation",
+        "by_prompt_style": {style: one.metrics for style, one in styles.items()},
+        "prompt_sensitivity": style_sensitivity({style: one.aurocs for style, one in styles.items()}),
+    }
+    write_results(summarise(scores, people, path.stem, resamples=50) | described, path)
     schemas.write_table(scores, path.with_suffix(".parquet"), schemas.SCORES)
 
 
@@ -91,7 +104,10 @@ def write_grounding(folder: Path, rng: np.random.Generator) -> None:
         "chance": {"pointing_game": 0.14, "iou": 0.12, "dice": 0.2},
         "intervals": {name: [value - 0.05, value + 0.05] for name, value in metrics.items()},
         "counts": {"pairs": 80, "images": 80, "patients": 80, "validation_pairs": 40, "resamples": 50},
-        "per_class": {"pneumonia": metrics},
+        "per_class": {
+            name: metrics | {"chance": {"pointing_game": 0.1}, "intervals": {"pointing_game": low_high}, "pairs": 40}
+            for name, low_high in (("pneumonia", [0.5, 0.7]), ("mass", [0.05, 0.9]))
+        },
         "by_severity": {},
         "notes": [],
     }, folder / "rsna.json")  # fmt: skip
@@ -125,3 +141,56 @@ def write_training(reports: Path, rng: np.random.Generator) -> None:
     schemas.write_table(points, reports / "embeddings.parquet", schemas.POINTS)
     write_results({"silhouette": 0.41}, reports / "embeddings.json")
     write_results({"images": 2150, "studies": 2000, "patients": 1200}, reports / "corpus.json")
+
+
+def write_downstream(reports: Path, rng: np.random.Generator) -> None:
+    """Fine-tuned classification and segmentation, and retrieval."""
+    levels = {"pretrained": {"1": 0.7, "10": 0.8, "100": 0.9}, "random": {"1": 0.55, "10": 0.6, "100": 0.75}}
+    gains = {"random": {percent: {"interval": [0.05, 0.25], "p": 0.01} for percent in ("1", "10", "100")}}
+
+    def runs(*names: str) -> dict[str, object]:
+        return {
+            init: {
+                percent: {"images": 6 * int(percent)}
+                | dict.fromkeys(names, value)
+                | {f"{name}_interval": [value - 0.05, value + 0.05] for name in names}
+                for percent, value in rows.items()
+            }
+            for init, rows in levels.items()
+        }
+
+    for name in PARAMS["finetune"]["benchmarks"]:
+        differences = {"random": {percent: row | {"auroc": 0.15} for percent, row in gains["random"].items()}}
+        results = {"auroc_1": 0.7, "encoder": "frozen", "runs": runs("auroc"), "differences": differences, "notes": []}
+        write_results(results, reports / "finetune" / f"{name}.json")
+    differences = {"random": {percent: row | {"dice": 0.15} for percent, row in gains["random"].items()}}
+    outlined = {"dice_1": 0.7, "runs": runs("dice", "dice_positive"), "differences": differences, "notes": []}
+    write_results(outlined, reports / "segmentation" / "siim.json")
+    truth, predicted = np.zeros((2, 4, 32, 32), bool)
+    truth[:2, 8:16, 8:16], predicted[1:3, 8:16, 12:20] = True, True
+    np.savez(
+        reports / "segmentation" / "siim.npz",
+        images=rng.integers(0, 255, (4, 32, 32), np.uint8), truth=truth, predicted=predicted,
+        captions=np.array(["missed", "half", "invented", "empty"]),
+    )  # fmt: skip
+    direction = {f"p_at_{rank}": 0.3 for rank in (1, 3, 10)} | {f"chance_p_at_{rank}": 0.04 for rank in (1, 3, 10)}
+    both = {key: direction | {"p_at_10_interval": [0.25, 0.35]} for key in ("image_to_text", "text_to_image")}
+    write_results({**both, "pairs": 812}, reports / "retrieval" / "corpus.json")
+    write_results({"category": 0.61, "explanation": 0.83}, reports / "unseen" / "covidx.json")
+
+
+def write_spaces(reports: Path, rng: np.random.Generator) -> None:
+    """UMAP per finding, and the similarity of label texts."""
+    per_class = {"mass": {"silhouette": 0.1, "healthy": 40, "diseased": 30},
+                 "edema": {"silhouette": 0.6, "healthy": 40, "diseased": 30},
+                 "hernia": {"silhouette": 0.3, "healthy": 40, "diseased": 30}}  # fmt: skip
+    points = pl.DataFrame({
+        "finding": [name for name in per_class for _ in range(70)], "group": (["healthy"] * 40 + ["diseased"] * 30) * 3,
+        "image_id": ["a"] * 210, "x": rng.normal(0, 1, 210), "y": rng.normal(0, 1, 210),
+    })  # fmt: skip
+    write_results({"silhouette": 1 / 3, "per_class": per_class, "notes": []}, reports / "finding_maps" / "cxr14.json")
+    schemas.write_table(points, reports / "finding_maps" / "cxr14.parquet", schemas.FINDING_POINTS)
+    matrix = [[1.0, 0.7, 0.2], [0.7, 1.0, 0.3], [0.2, 0.3, 1.0]]
+    study = {"texts": ["mild edema", "severe edema", "hernia"], "styles": ["template", "fine-grained"],
+             "similarity": {"template": matrix, "fine-grained": matrix}}  # fmt: skip
+    write_results(study, reports / "case_study.json")

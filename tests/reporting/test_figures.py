@@ -9,7 +9,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.reporting import figures
+from pipeline.reporting import figures, maps
 
 SCORES = pl.DataFrame(
     {
@@ -29,7 +29,7 @@ def test_a_figure_is_a_picture_without_date_or_maker() -> None:
 
 
 def test_a_photograph_holds_no_maker() -> None:
-    image = figures.heat_map(np.zeros((32, 32), np.uint8), np.eye(4, dtype=np.float32), np.array([[2.0, 3, 8, 9]]))
+    image = maps.heat_map(np.zeros((32, 32), np.uint8), np.eye(4, dtype=np.float32), np.array([[2.0, 3, 8, 9]]))
     assert image.content.startswith(b"\x89PNG")
     assert b"Matplotlib" not in image.content
 
@@ -65,6 +65,6 @@ def test_the_peak_lies_in_the_box_around_its_cell_only(row: int, column: int) ->
     heat = np.zeros((7, 7), np.float32)
     heat[row, column] = 1
     box = np.array([[column * 16.0, row * 16.0, 16.0, 16.0]])
-    assert figures.peaks_inside(heat, box, 112)
-    assert not figures.peaks_inside(heat, box + np.array([112.0, 0, 0, 0]), 112)
-    assert not figures.peaks_inside(heat, np.zeros((0, 4)), 112)
+    assert maps.peaks_inside(heat, box, 112)
+    assert not maps.peaks_inside(heat, box + np.array([112.0, 0, 0, 0]), 112)
+    assert not maps.peaks_inside(heat, np.zeros((0, 4)), 112)

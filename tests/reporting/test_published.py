@@ -12,7 +12,9 @@ def test_figures_are_fractions_under_this_projects_names() -> None:
     assert medslip["zero_shot.cxr14.auroc"] == pytest.approx(0.8034)
     assert medslip["zero_shot.covidx.f1_oracle"] == pytest.approx(0.7715)
     assert medslip["grounding.rsna.pointing_game"] == pytest.approx(0.911)
-    assert medslip["fine_tuned.siim.auroc_1_percent"] == pytest.approx(0.8806)
+    assert medslip["finetune.siim.auroc_1"] == pytest.approx(0.8806)
+    assert row("medfilip/MedFILIP")["segmentation.siim.dice_100"] == pytest.approx(0.8065)
+    assert row("medfilip/MedFILIP")["retrieval.corpus.text_to_image_p_at_10"] == pytest.approx(0.5663)
     assert row("medfilip/MedFILIP")["zero_shot.rsna.accuracy_oracle"] == pytest.approx(0.8123)
     assert all(0 <= value <= 1 for row in published_rows() for value in row.metrics.values())
 

@@ -28,7 +28,7 @@ def test_the_result_table_has_a_line_per_evaluation(inputs: ReportInputs) -> Non
 
 def test_results_that_are_not_there_name_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="run `dvc repro` first"):
-        terminal.print_results(tmp_path, {"benchmarks": [], "grounding": []})
+        terminal.print_results(tmp_path, {"benchmarks": [], "grounding": [], "finding_maps": []})
 
 
 def test_the_comparison_prints_runs_switches_and_published_rows(

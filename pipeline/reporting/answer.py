@@ -1,0 +1,84 @@
+"""The answer that a report opens with: what was trained on what, how good it is, and against what."""
+
+from collections.abc import Iterator
+
+from pipeline.reporting.compare import figure
+from pipeline.reporting.downstream import DIRECTIONS, INITS
+from pipeline.reporting.pictures import full_name
+from pipeline.reporting.published import MAIN_MODELS, papers, published_rows
+from pipeline.reporting.results import Outcome, ReportInputs, Results
+from pipeline.reporting.tables import with_interval
+
+METHODS = {"medslip": "MeDSLIP", "medfilip": "MedFILIP"}
+BRACKETS = "(95 % intervals in brackets)"
+
+
+def answer(inputs: ReportInputs, outcome: Outcome) -> str:
+    """What was trained on what, and how it was asked."""
+    method = METHODS[inputs.params["method"]]
+    asked = "then asked for findings by text prompts alone, without any labelled image (zero-shot)."
+    if outcome.imported:
+        return f"{method} was not trained here but imported ({outcome.imported}), {asked} On test images {BRACKETS}:"
+    images = f"{outcome.training['train_images']:,} " if outcome.training else ""
+    source = (
+        "phantoms, chest X-rays and reports that this project draws itself"
+        if inputs.phantoms
+        else f"the corpus {inputs.params['corpus']['name']}"
+    )
+    return f"{method} was pre-trained on {images}images of {source}, {asked} On images it had not seen {BRACKETS}:"
+
+
+def findings(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
+    """How good it was, and against what: one sentence per evaluation."""
+    for benchmark, results in outcome.zero_shot.items():
+        count = len(results["per_class"])
+        over = f"macro AUROC over {count} findings" if count > 1 else f"AUROC of {next(iter(results['per_class']))}"
+        images = f"{results['counts']['images']:,} images"
+        yield (
+            f"{full_name(benchmark)}: {over} {with_interval(results, 'auroc')} on {images}"
+            f"{_theirs(inputs, f'zero_shot.{benchmark}', 'auroc', '')}"
+            f"{_theirs(inputs, f'zero_shot.{benchmark}', 'f1_oracle', 'an F1 of ')}."
+        )
+    for benchmark, results in outcome.grounding.items():
+        yield (
+            f"{full_name(benchmark)}, grounding: a share of {with_interval(results, 'pointing_game')} of the heat maps "
+            f"peaks in a box; chance gives {figure(results['chance']['pointing_game'])}"
+            f"{_theirs(inputs, f'grounding.{benchmark}', 'pointing_game', '')}."
+        )
+    for task, metric, word in (("finetune", "auroc", "AUROC"), ("segmentation", "dice", "Dice")):
+        for benchmark, results in outcome.tasks[task].items():
+            yield _learned(inputs, task, benchmark, metric, word, results)
+    for name, results in outcome.tasks["retrieval"].items():
+        shares = [
+            f"{figure(results[key]['p_at_10'])} from {words} (chance {figure(results[key]['chance_p_at_10'])})"
+            for key, words in DIRECTIONS.items()
+        ]
+        yield f"Retrieval in {full_name(name)}: of the first ten answers are right {' and '.join(shares)}."
+    for benchmark, results in outcome.tasks["unseen"].items():
+        yield (
+            f"{full_name(benchmark)}, a disease never seen in training: AUROC {figure(results['explanation'])} asked "
+            f"by its explanation and {figure(results['category'])} by its name."
+        )
+
+
+def _learned(inputs: ReportInputs, task: str, benchmark: str, metric: str, word: str, results: Results) -> str:
+    """Figures by share of the training images, beside those of the other initialisations, in one sentence."""
+    percents = sorted(results["runs"]["pretrained"], key=float)
+    told = [
+        f"{' / '.join(figure(rows[percent][metric]) for percent in percents)} from {INITS.get(init, init)}"
+        for init, rows in results["runs"].items()
+    ]
+    verb = {"finetune": "fine-tuned", "segmentation": "segmented with a decoder trained"}[task]
+    shares = " / ".join(percents)
+    theirs = _theirs(inputs, f"{task}.{benchmark}", f"{metric}_{percents[0]}", f"for {percents[0]} % ")
+    return f"{full_name(benchmark)}, {verb} on {shares} % of the training images: {word} {', '.join(told)}{theirs}."
+
+
+def _theirs(inputs: ReportInputs, evaluation: str, metric: str, what: str) -> str:
+    """The figure of the method's authors, said to be theirs and measured on other data."""
+    row = next(row for row in published_rows() if row.key == MAIN_MODELS[inputs.params["method"]])
+    name = f"{evaluation}.{metric}"
+    if name not in row.metrics or (metric == "f1_oracle" and f"{evaluation}.auroc" in row.metrics):
+        return ""
+    paper = papers()[inputs.params["method"]].name
+    return f" (the {paper} prints {what}{figure(row.metrics[name])}, on its own data)"

@@ -1,0 +1,35 @@
+"""UMAP of diseased against healthy test images of one benchmark, finding by finding."""
+
+from pathlib import Path
+
+from pipeline.evaluation.finding_maps import map_findings
+from pipeline.evaluation.results import write_results
+from pipeline.images.shards import ImageShards
+from pipeline.schemas import FINDING_POINTS, IMAGES, LABELS, read_table, write_table
+from stages.common import fix_torch, run, stage_params
+from stages.scoring import benchmark_prompts, load_scorer
+
+
+def main(name: str) -> None:
+    params = stage_params("seed", "threads", "evaluation")
+    fix_torch(params)
+    tables = Path("data/benchmarks") / name
+    labels = read_table(tables / "labels.parquet", LABELS)
+    findings, prompts = benchmark_prompts(name, labels["finding"].unique().to_list())
+    result = map_findings(
+        load_scorer(),
+        ImageShards(Path("data/images") / name),
+        read_table(tables / "images.parquet", IMAGES),
+        labels,
+        prompts[params.evaluation.prompt_style],
+        findings,
+        benchmark=name,
+        seed=params.seed,
+    )
+    path = Path("reports/finding_maps") / f"{name}.json"
+    write_results(result.metrics, path)
+    write_table(result.points, path.with_suffix(".parquet"), FINDING_POINTS)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,111 @@
+"""What the report says of fine-tuning, segmentation, retrieval and embeddings, from the numbers in the files."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.reporting import downstream
+from pipeline.reporting.answer import findings
+from pipeline.reporting.pictures import Picture, subgroup_pictures, wording_pictures
+from pipeline.reporting.results import Outcome, ReportInputs, evaluations, load_outcome
+from pipeline.reporting.spaces import space_pictures
+from pipeline.reporting.tables import result_tables
+
+
+@pytest.fixture(scope="module")
+def outcome(inputs: ReportInputs) -> Outcome:
+    return load_outcome(inputs.reports, inputs.params)
+
+
+def said(pictures) -> dict[str, str]:
+    """Name -> sentence of pictures, each of which is one sentence."""
+    found: dict[str, Picture] = {picture.name: picture for picture in pictures}
+    assert all(picture.see.endswith(".") and picture.see.count(". ") == 0 for picture in found.values())
+    return {name: picture.see for name, picture in found.items()}
+
+
+def test_few_labels_against_another_start(outcome: Outcome) -> None:
+    see = said(downstream.finetune_pictures(outcome))
+    assert see["finetune_siim"] == (
+        "With 1 % of the training images (6) AUROC is 0.700 from pre-training and 0.550 from random weights: a "
+        "difference of +0.150 (95 % interval +0.050 to +0.250)."
+    )
+    alone = {"pretrained": outcome.tasks["finetune"]["siim"]["runs"]["pretrained"]}
+    only = {"siim": {**outcome.tasks["finetune"]["siim"], "runs": alone, "differences": {}}}
+    see = said(downstream.finetune_pictures(replace(outcome, tasks={**outcome.tasks, "finetune": only})))
+    assert see["finetune_siim"] == "With 1 % of the training images (6) AUROC is 0.700, with all of them 0.900."
+
+
+def test_masks_are_described_from_their_pixels(outcome: Outcome) -> None:
+    see = said(downstream.segmentation_pictures(outcome))
+    assert see["mask_siim_0"] == "The true region (left) is missed: nothing is outlined."
+    assert see["mask_siim_1"] == "The outline on the right covers 50% of the true region on the left; Dice is 0.50."
+    assert see["mask_siim_2"] == "Nothing is to be outlined, and something is."
+    assert see["mask_siim_3"] == "Nothing is to be outlined, and nothing is."
+    assert "0.700 with 1 %, 0.800 with 10 %, 0.900 with 100 %" in see["dice_positive_siim"]
+
+
+def test_grounding_counts_the_findings_above_chance(outcome: Outcome) -> None:
+    see = said(downstream.grounding_pictures(outcome))
+    assert "1 of 2 intervals lie above chance" in see["grounding_findings_rsna"]
+    assert see["grounding_rsna"].startswith("The pointing game succeeds 4.4 times as often")
+
+
+def test_retrieval_beside_chance(outcome: Outcome) -> None:
+    see = said(downstream.retrieval_pictures(outcome))
+    assert "812 pairs, 30% (image to text) and 30% (text to image) are right; by chance 4%" in see["retrieval_corpus"]
+
+
+def test_spaces_name_the_best_and_the_worst(outcome: Outcome) -> None:
+    see = said(space_pictures(outcome))
+    assert "edema stands out most (0.600), mass least (0.100)" in see["finding_maps_cxr14"]
+    assert "silhouette score is 0.410" in see["streams"]
+    assert "mean cosine of 0.400" in see["similarity_fine_grained"]
+    without = said(space_pictures(replace(outcome, streams=None, silhouette=None, case_study=None)))
+    assert list(without) == ["finding_maps_cxr14"]
+
+
+def test_wording_and_subgroups_quote_the_extremes(outcome: Outcome) -> None:
+    spreads = [results["prompt_sensitivity"]["auroc_range"] for results in outcome.zero_shot.values()]
+    see = said(wording_pictures(outcome))["prompt_styles"]
+    assert f"{max(spreads):.3f}" in see
+    assert f"{min(spreads):.3f}" in see
+    rows = outcome.zero_shot["siim"]["subgroups"]["sex"]
+    assert f"{max(row['auroc'] for row in rows.values()):.3f}" in said(subgroup_pictures(outcome))["subgroups_siim"]
+
+
+def test_the_answer_holds_a_sentence_per_evaluation(inputs: ReportInputs, outcome: Outcome) -> None:
+    sentences = list(findings(inputs, outcome))
+    evaluated = [names for task, names in outcome.tasks.items() if task != "finding_maps"]
+    assert len(sentences) == sum(len(names) for names in evaluated)
+    (segmented,) = (sentence for sentence in sentences if "segmented" in sentence)
+    assert "Dice 0.700 / 0.800 / 0.900 from pre-training, 0.550 / 0.600 / 0.750 from random weights" in segmented
+    assert "(the MeDSLIP paper prints for 1 % 0.704, on its own data)" in segmented
+    theirs = list(findings(replace(inputs, params={**inputs.params, "method": "medfilip"}), outcome))
+    assert "(the MedFILIP paper prints an F1 of 0.661, on its own data)" in theirs[1]
+
+
+def test_tables_hold_the_figures_of_their_task_alone(outcome: Outcome) -> None:
+    tables = {table.title: table for table in result_tables(outcome)}
+    assert tables["Fine-tuned segmentation, Dice"].head == ("training images", "1 %", "10 %", "100 %")
+    assert tables["Fine-tuned segmentation, Dice"].rows[1] == (
+        "SIIM-ACR Pneumothorax, random weights", "0.550 (0.500–0.600)", "0.600 (0.550–0.650)", "0.750 (0.700–0.800)",
+    )  # fmt: skip
+    assert tables["Retrieval"].rows[0] == ("image to text", "0.300", "0.300", "0.300", "0.040")
+    assert all(len(row) == len(table.head) for table in tables.values() for row in table.rows)
+    empty = replace(outcome, tasks={task: {} for task in outcome.tasks})
+    assert list(result_tables(empty)) == []
+
+
+def test_what_a_run_evaluates_comes_from_its_parameters() -> None:
+    params = {"benchmarks": {"rsna": {}}, "grounding": [], "finding_maps": [], "corpus_benchmarks": ["mimic16"],
+              "finetune": {"benchmarks": ["rsna"], "segmentation": []}}  # fmt: skip
+    tasks = evaluations(params)
+    assert tasks["zero_shot"] == ["rsna", "mimic16"]
+    assert tasks["finetune"] == ["rsna"]
+    assert tasks["segmentation"] == []
+
+
+def test_a_model_without_streams_shows_none(inputs: ReportInputs, tmp_path) -> None:
+    (tmp_path / "embeddings.json").write_text('{"silhouette": null, "notes": ["one stream"]}')
+    assert load_outcome(tmp_path, inputs.params).streams is None
