@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from pipeline.kept_scores import keep_scores
 from pipeline.reporting.page import write_report
 from pipeline.reporting.published import published_rows
 from pipeline.reporting.results import ReportInputs
@@ -24,6 +25,7 @@ def main() -> None:
     for task, benchmarks in evaluated.items():  # here, because an evaluation restored from DVC's cache does not run
         for name in benchmarks:
             path = REPORTS / task / f"{name}.json"
+            keep_scores(weights, task, path)
             log_evaluation(weights, training, task, name, json.loads(path.read_text()), [path])
     log_artifacts(weights, training, [PRETRAINED / "README.md", *files], "report")
     log_published(published_rows())

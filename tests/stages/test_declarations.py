@@ -77,6 +77,7 @@ def test_what_may_hold_patients_data_is_ignored_by_git() -> None:
     paths = [
         *dict.fromkeys(named),
         ".checkpoints/triplets",
+        ".scores/hash/zero_shot/cxr14.parquet",
         ".checkpoints/check/csv.parquet",
         "data/corpus/studies.parquet",
     ]
