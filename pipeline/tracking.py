@@ -222,8 +222,9 @@ def runs() -> pl.DataFrame:
     """This project's runs, sorted by name and model.
 
     Returns:
-        name, switches, status, model_hash (strings), then one Float64 column per metric and one String column
-        `params.<name>` per parameter, each in alphabetical order; null where a run lacks it.
+        name, switches, status, model_hash (strings), started (Int64, milliseconds), then one Float64 column per
+        metric and one String column `params.<name>` per parameter, each in alphabetical order; null where a run
+        lacks it.
 
     Raises:
         PipelineError: the store does not answer.
@@ -480,12 +481,13 @@ def _run_table(found: Sequence[Any]) -> pl.DataFrame:
             "switches": run.data.tags.get("switches", ""),
             "status": run.info.status,
             "model_hash": run.data.tags.get("model_hash"),
+            "started": run.info.start_time,
             **{name: run.data.metrics.get(name) for name in metrics},
             **{f"params.{name}": run.data.params.get(name) for name in params},
         }
         for run in found
     ]
     texts = ["name", "switches", "status", "model_hash"]
-    schema = dict.fromkeys(texts, pl.String) | dict.fromkeys(metrics, pl.Float64)
+    schema = dict.fromkeys(texts, pl.String) | {"started": pl.Int64} | dict.fromkeys(metrics, pl.Float64)
     schema |= {f"params.{name}": pl.String for name in params}
     return pl.DataFrame(rows, schema=schema, orient="row").sort("name", "model_hash", nulls_last=True)

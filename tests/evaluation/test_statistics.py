@@ -138,7 +138,7 @@ def test_delong_of_a_model_with_itself():
 
 
 def test_delong_of_trials_is_delong_of_their_mean_placements_on_the_same_images():
-    """The placements' mean over trials is that of a classifier, so the pairwise test of repeated images is the reference."""
+    """On the same images an image's placements can be averaged over the trials first, and then tested as of one."""
     rng = np.random.default_rng(0)
     labels = rng.random(50) < 0.4
     first, second = labels + rng.normal(size=(2, 50)), 0.5 * labels + rng.normal(size=(2, 50))
