@@ -6,7 +6,10 @@ from importlib.resources import files
 
 from jinja2 import BaseLoader, Environment, StrictUndefined
 from rich import box
+from rich.markup import escape
 from rich.table import Table
+
+NAMES = 24  # columns of a terminal that the names of a table's lines get at least
 
 
 @dataclass(frozen=True)
@@ -35,36 +38,50 @@ class Sheet:
         ]
         return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
-    def narrow(self, columns: int) -> Iterator["Sheet"]:
-        """The table in parts of at most so many columns beside the first."""
-        for start in range(1, len(self.header), columns):
-            places = [0, *range(start, min(start + columns, len(self.header)))]
-            yield replace(
-                self,
-                header=tuple(self.header[place] for place in places),
-                lines=tuple(
-                    Line(
-                        tuple(line.cells[place] for place in places),
-                        frozenset(new for new, place in enumerate(places) if place in line.best),
-                        line.quiet,
-                    )
-                    for line in self.lines
-                ),
+    def split(self, width: int) -> Iterator["Sheet"]:
+        """The table in parts that fit a terminal: its first column in each, beside as many others as there is room."""
+        part, room = [0], width - NAMES
+        for place in range(1, len(self.header)):
+            needed = 2 + self._width(place)
+            if needed > room and len(part) > 1:
+                yield self._part(part)
+                part, room = [0], width - NAMES
+            part.append(place)
+            room -= needed
+        yield self._part(part)
+
+    def _width(self, place: int) -> int:
+        """Of the widest line in a column of a terminal, where `terminal_table` breaks its cells."""
+        lines = [text for line in self.lines for text in _broken(line.cells[place])]
+        return max(map(len, [*lines, *_broken(self.header[place].replace(".", "\n"))]))
+
+    def _part(self, places: Sequence[int]) -> "Sheet":
+        lines = [
+            Line(
+                tuple(line.cells[place] for place in places),
+                frozenset(new for new, place in enumerate(places) if place in line.best),
+                line.quiet,
             )
+            for line in self.lines
+        ]
+        return replace(self, header=tuple(self.header[place] for place in places), lines=tuple(lines))
+
+
+def _broken(cell: str) -> list[str]:
+    """A cell's lines in a terminal: what stands in brackets goes below."""
+    return cell.replace(" (", "\n(").split("\n")
 
 
 def terminal_table(sheet: Sheet) -> Table:
     """The table for a terminal: names of metrics and intervals break over lines, so that 80 columns hold more."""
     table = Table(title=sheet.title, title_justify="left", box=box.SIMPLE, pad_edge=False)
-    table.add_column(sheet.header[0], overflow="fold")
+    table.add_column(escape(sheet.header[0]))
     for name in sheet.header[1:]:
-        table.add_column(name.replace(".", "\n"), justify="right", no_wrap=True)
+        table.add_column("\n".join(_broken(name.replace(".", "\n"))), justify="right", no_wrap=True)
     for line in sheet.lines:
-        cells = [
-            f"[bold]{cell}[/]" if place in line.best else cell.replace("[", r"\[")
-            for place, cell in enumerate(line.cells)
-        ]
-        table.add_row(cells[0], *(cell.replace(" (", "\n(") for cell in cells[1:]), style="dim" if line.quiet else None)
+        cells = [escape("\n".join(_broken(cell)) if place else cell) for place, cell in enumerate(line.cells)]
+        shown = [f"[bold]{cell}[/]" if place in line.best else cell for place, cell in enumerate(cells)]
+        table.add_row(*shown, style="dim" if line.quiet else None)
     return table
 
 

@@ -35,19 +35,11 @@ class Shown:
             if self.markdown:
                 print(f"### {sheet.title}\n\n{sheet.markdown()}")
             else:
-                self._print(console, sheet)
+                console.print(*map(terminal_table, sheet.split(console.width)))
         for note in notes:
             console.print(note, highlight=False, markup=False, soft_wrap=self.markdown)
         if self.html:
             self.html.write_text(page(title, sheets, notes))
-
-    def _print(self, console: Console, sheet: Sheet) -> None:
-        """Split over the terminal's width: a third of it for the names, the rest for the columns' widest cells."""
-        cells = [part for line in sheet.lines for cell in line.cells[1:] for part in cell.split(" (")]
-        names = [part for name in sheet.header[1:] for part in name.split(".")]
-        width = 2 + max(map(len, [*cells, *names]))
-        for part in sheet.narrow(max(1, (console.width - 24) // width)):
-            console.print(terminal_table(part))
 
 
 def print_results(reports: Path, params: Mapping[str, Any]) -> None:

@@ -75,7 +75,7 @@ class Trials:
             figures = (figure(row.metrics.get(column)) for column in self.columns)
             lines.append(Line((f"{row.name} {row.switches}".rstrip(), "", *figures), quiet=True))
         means = Sheet("Means with 95 % intervals", ("configuration", "seeds", *self.columns), tuple(lines))
-        header = ("configuration", "metric", "difference (95 % interval)", "p", "p (Holm)", "test", "seeds")
+        header = ("configuration: metric", "difference (95 % interval)", "p", "p (Holm)", "test", "seeds")
         tests = Sheet(f"Differences from {self.reference}", header, tuple(self._test_lines()))
         return [means, tests] if self.tests else [means]
 
@@ -84,9 +84,10 @@ class Trials:
         for one, corrected in zip(self.tests, adjusted, strict=True):
             test = one.verdict.test
             between = f"{test.difference:+.3f} ({test.low:+.3f} to {test.high:+.3f})"
-            best = frozenset({4}) if corrected < 0.05 else frozenset[int]()
-            cells = one.name, one.metric, between, p_value(test.p_value), p_value(corrected), one.verdict.kind
-            yield Line((*cells, str(one.seeds)), best)
+            best = frozenset({3}) if corrected < 0.05 else frozenset[int]()
+            name = f"{one.name}: {one.metric.replace('.', ' ')}"
+            cells = name, between, p_value(test.p_value), p_value(corrected), one.verdict.kind, str(one.seeds)
+            yield Line(cells, best)
 
 
 def estimate(one: Configuration, metric: str) -> str:
@@ -161,14 +162,14 @@ def compare_trials(
 
     Args:
         found: the configurations.
-        reference: the name of one, or its switches alone, as in `icl=false`.
+        reference: words of its name, which only it has or which others only add to, as in `icl=false`.
         sort: a metric to show beside the headlines, and to sort by.
         notes: to go before this function's own.
 
     Raises:
-        ParamsError: no configuration is called so, or none has the metric to sort by.
+        ParamsError: not one configuration is called so, or none has the metric to sort by.
     """
-    base = _find(found, reference)
+    base = next((one for one in found if one.name == reference), None) or _find(found, reference)
     columns = shown_metrics([name for one in found for trial in one.trials.values() for name in trial.metrics], sort)
     if sort is not None:
         found = sorted(found, key=lambda one: -_mean(one, sort))
@@ -230,12 +231,15 @@ def _has(run: Mapping[str, Any], params: Mapping[str, str], varied: set[str]) ->
 
 
 def _find(found: Sequence[Configuration], reference: str) -> Configuration:
-    wanted = _without_seed(reference)
-    named = [one for one in found if one.name == wanted]
-    named += [one for one in found if one.name.partition(" ")[2] == wanted]
-    if not named:
-        raise ParamsError(f"No run is called {reference!r}: choose one of {', '.join(one.name for one in found)}.")
-    return named[0]
+    """The configuration whose name has all words of the reference and the fewest others."""
+    wanted = {*_without_seed(reference).split()}
+    named = [one for one in found if wanted <= {*one.name.split()}]
+    shortest = min((len(one.name.split()) for one in named), default=0)
+    closest = [one for one in named if len(one.name.split()) == shortest]
+    if len(closest) != 1:
+        listed = ", ".join(one.name for one in closest or found)
+        raise ParamsError(f"{reference!r} names {len(closest)} configurations, not one: choose one of {listed}.")
+    return closest[0]
 
 
 def _without_seed(name: str) -> str:

@@ -149,7 +149,7 @@ def test_p_values_are_corrected_for_their_number() -> None:
     found = compare_trials(configurations(table(*rows))[0], "medslip", None)
     raw = [one.verdict.test.p_value for one in found.tests]
     assert len(raw) == 3
-    shown = [line.cells[4] for line in found.sheets()[1].lines]
+    shown = [line.cells[3] for line in found.sheets()[1].lines]
     assert shown == [trials.p_value(value) for value in statistics.holm(raw)]
     assert shown != [trials.p_value(value) for value in raw]
 
@@ -160,9 +160,20 @@ def test_a_reference_is_a_name_or_switches(reference: str) -> None:
     assert compare_trials(found, reference, None).reference == "medslip icl=false"
 
 
+def test_of_several_references_the_shortest_name_counts_and_equals_are_an_error() -> None:
+    names = "medslip tiny icl=false", "medslip tiny icl=false lr=1", "medslip tiny lr=1", "medslip tiny lr=1 epochs=2"
+    found, _ = configurations(table(*(run(name, 0.5, icl=name) for name in names)))
+    assert compare_trials(found, "icl=false", None).reference == "medslip tiny icl=false"
+    assert compare_trials(found, "lr=1", None).reference == "medslip tiny lr=1"
+    with pytest.raises(
+        ParamsError, match=r"'medslip' names 2 .*: choose one of medslip tiny icl=false, medslip tiny lr=1"
+    ):
+        compare_trials(found, "medslip", None)
+
+
 def test_an_unknown_reference_or_metric_names_the_known() -> None:
     found, _ = configurations(table(run("medslip", 0.8)))
-    with pytest.raises(ParamsError, match="No run is called 'icl=true': choose one of medslip"):
+    with pytest.raises(ParamsError, match="'icl=true' names 0 configurations, not one: choose one of medslip"):
         compare_trials(found, "icl=true", None)
     with pytest.raises(ParamsError, match=r"No run has the metric zero_shot\.rsna\.f1"):
         compare_trials(found, "medslip", "zero_shot.rsna.f1")
