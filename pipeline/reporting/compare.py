@@ -50,7 +50,8 @@ class Comparison:
 
     def _sheet(self, title: str, columns: Sequence[str]) -> Sheet:
         lines = [self._line(row, columns) for row in self.rows if not columns or set(columns) & row.metrics.keys()]
-        return Sheet(title, ("run, switches changed", *columns), tuple(lines))
+        header = (column.partition(".")[2] if title else column for column in columns)  # the title names the task
+        return Sheet(title, ("run, switches changed", *header), tuple(lines))
 
     def _line(self, row: Row, columns: Sequence[str]) -> Line:
         values = [row.metrics.get(column) for column in columns]

@@ -64,7 +64,8 @@ class Sheet:
             )
             for line in self.lines
         ]
-        return replace(self, header=tuple(self.header[place] for place in places), lines=tuple(lines))
+        shown = tuple(line for line in lines if not line.quiet or any(line.cells[1:]))
+        return replace(self, header=tuple(self.header[place] for place in places), lines=shown)
 
 
 def _broken(cell: str) -> list[str]:

@@ -175,26 +175,25 @@ def compare_trials(
         found = sorted(found, key=lambda one: -_mean(one, sort))
     tests, own = [], list(notes)
     for one in found:
-        for column in columns if one is not base and one.trials and base.trials else ():
+        seeds = sorted(one.trials.keys() & base.trials.keys())
+        if one is not base and one.trials and base.trials and not seeds:
+            own.append(f"No tests: {one.name} and {base.name} have no seed in common.")
+        for column in columns if one is not base and seeds else ():
             try:
-                tests.append(_test(one, base, column))
+                tests.append(Tested(one.name, column, len(seeds), _test(one, base, column, seeds)))
             except EvaluationError as error:
                 own.append(f"No test of {column}: {error}")
     if not base.trials:
         own.append(f"No tests: {base.name} has no run.")
-    return Trials(tuple(found), base.name, tuple(columns), tuple(tests), tuple(dict.fromkeys(own)))
+    return Trials(tuple(found), base.name, columns, tuple(tests), tuple(dict.fromkeys(own)))
 
 
-def _test(one: Configuration, base: Configuration, metric: str) -> Tested:
+def _test(one: Configuration, base: Configuration, metric: str, seeds: Sequence[int]) -> Verdict:
     task, benchmark, name = metric.split(".", 2)
     if name not in pairing.TESTED.get(task, ()):
-        raise EvaluationError("its per-image results are not kept for pairing.")
-    seeds = sorted(one.trials.keys() & base.trials.keys())
-    if not seeds:
-        raise EvaluationError(f"{one.name} and {base.name} have no seed in common.")
-    pairs = [tuple(_results(side, seed, task, benchmark) for side in (one, base)) for seed in seeds]
-    verdict = pairing.compare(name, [(first, second) for first, second in pairs], (one.name, base.name))
-    return Tested(one.name, metric, len(seeds), verdict)
+        raise EvaluationError("it is not tested, as per-image results are kept of zero-shot and grounding alone.")
+    pairs = [(_results(one, seed, task, benchmark), _results(base, seed, task, benchmark)) for seed in seeds]
+    return pairing.compare(name, pairs, (one.name, base.name))
 
 
 def _results(one: Configuration, seed: int, task: str, benchmark: str) -> pairing.Results:

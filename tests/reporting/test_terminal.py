@@ -58,7 +58,7 @@ def test_the_comparison_in_markdown_sorts(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(tracking, "runs", lambda: RUNS)
     terminal.print_comparison("zero_shot.cxr14.f1", terminal.Shown(markdown=True))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2].startswith("| run, switches changed | zero_shot.cxr14.f1 |")
+    assert lines[2].startswith("| run, switches changed | cxr14.f1 |")
     assert lines[4].startswith("| medslip icl=false | **0.400** |")
 
 
