@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline.kept_scores import keep_scores
 from pipeline.reporting.page import write_report
+from pipeline.reporting.plots import write_plots
 from pipeline.reporting.published import published_rows
 from pipeline.reporting.results import ReportInputs
 from pipeline.tracking import log_artifacts, log_evaluation, log_published
@@ -21,6 +22,7 @@ def main() -> None:
     evaluated = {"zero_shot": [*params.benchmarks], "grounding": [*params.grounding]}
     sheet = CONTACT_SHEET if CONTACT_SHEET.is_file() else None
     files = write_report(ReportInputs(REPORTS, sheet, described), REPORTS)
+    write_plots(REPORTS, evaluated)
     training, weights = stored_training(), model_hash()
     for task, benchmarks in evaluated.items():  # here, because an evaluation restored from DVC's cache does not run
         for name in benchmarks:
