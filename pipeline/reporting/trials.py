@@ -173,7 +173,7 @@ def compare_trials(
     columns = shown_metrics([name for one in found for trial in one.trials.values() for name in trial.metrics], sort)
     if sort is not None:
         found = sorted(found, key=lambda one: -_mean(one, sort))
-    tests, own = [], list(notes)
+    tests, own, untested = [], list(notes), dict[str, dict[str, None]]()  # why -> which metrics
     for one in found:
         seeds = sorted(one.trials.keys() & base.trials.keys())
         if one is not base and one.trials and base.trials and not seeds:
@@ -182,7 +182,8 @@ def compare_trials(
             try:
                 tests.append(Tested(one.name, column, len(seeds), _test(one, base, column, seeds)))
             except EvaluationError as error:
-                own.append(f"No test of {column}: {error}")
+                untested.setdefault(str(error), {})[column] = None
+    own += [f"No test of {', '.join(metrics)}: {why}" for why, metrics in untested.items()]
     if not base.trials:
         own.append(f"No tests: {base.name} has no run.")
     return Trials(tuple(found), base.name, columns, tuple(tests), tuple(dict.fromkeys(own)))
@@ -191,7 +192,7 @@ def compare_trials(
 def _test(one: Configuration, base: Configuration, metric: str, seeds: Sequence[int]) -> Verdict:
     task, benchmark, name = metric.split(".", 2)
     if name not in pairing.TESTED.get(task, ()):
-        raise EvaluationError("it is not tested, as per-image results are kept of zero-shot and grounding alone.")
+        raise EvaluationError("only zero-shot and grounding results can be paired, image by image.")
     pairs = [(_results(one, seed, task, benchmark), _results(base, seed, task, benchmark)) for seed in seeds]
     return pairing.compare(name, pairs, (one.name, base.name))
 
@@ -200,8 +201,8 @@ def _results(one: Configuration, seed: int, task: str, benchmark: str) -> pairin
     scores = kept_scores(one.trials[seed].model_hash, task, benchmark)
     if scores is None:
         raise EvaluationError(
-            f".scores/{one.trials[seed].model_hash}/{task}/{benchmark}.parquet is missing ({one.name}, seed {seed}): "
-            "bring its experiment back with `dvc exp apply`, then run `dvc repro --force --single-item report`."
+            f".scores/{one.trials[seed].model_hash} lacks the per-image results of {one.name}, seed {seed}: bring its "
+            "experiment back with `dvc exp apply`, then run `dvc repro --force --single-item report`."
         )
     return pairing.ScoredImages(scores, benchmark) if task == "zero_shot" else pairing.GroundedPairs(scores)
 

@@ -126,7 +126,10 @@ def test_a_missing_table_is_named_and_tests_nothing() -> None:
     )
     assert found.tests == ()
     (note,) = found.notes
-    assert ".scores/medslip-icl=false/zero_shot/rsna.parquet is missing (medslip icl=false, seed 0)" in note
+    assert (
+        f"No test of {AUROC}: .scores/medslip-icl=false lacks the per-image results of medslip icl=false, seed 0"
+        in note
+    )
     assert "dvc repro --force --single-item report" in note
 
 
