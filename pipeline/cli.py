@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from pipeline.errors import PipelineError
+from pipeline.errors import ParamsError, PipelineError
 from pipeline.params import Params, compose, load_params, parse_params
 
+Overrides = Annotated[list[str] | None, typer.Option("--set-param", "-S", help="As for `dvc exp run`")]
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -29,7 +30,7 @@ def compose_params(
 @app.command()
 def check(
     dataset: Annotated[str | None, typer.Argument(help="Look at this dataset alone, such as rsna")] = None,
-    override: Annotated[list[str] | None, typer.Option("--set-param", "-S", help="As for `dvc exp run`")] = None,
+    override: Overrides = None,
     full: Annotated[bool, typer.Option("--full", help="Decode every image, on all cores")] = False,
 ) -> None:
     """Look at the datasets below data.root; exit code 0 only if the experiment of params.yaml can run."""
@@ -52,14 +53,52 @@ def results() -> None:
 
 
 @app.command()
+def ablate(
+    method: Annotated[str, typer.Option(help="Whose ablation: a file of conf/ablation")] = "medslip",
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0")] = 3,
+    override: Overrides = None,
+) -> None:
+    """Run the rows of a method's ablation as DVC experiments over several seeds, and print the table.
+
+    What finished is not run again, so the same command goes on after an interruption, or adds seeds.
+    """
+    from pipeline.ablation import load_ablation, plan, run_all, run_command
+    from pipeline.reporting.terminal import Shown, print_ablation
+
+    ablation = load_ablation(method, override or [])
+    failed = run_all(plan(ablation, seeds), run_command, lambda line: print(line, flush=True))
+    print_ablation(None, ablation, Shown())
+    if failed:
+        listed = "; ".join(f"{one.row}, seed {one.seed}" for one in failed)
+        raise PipelineError(f"{len(failed)} experiments failed ({listed}): their own errors are above.")
+
+
+@app.command()
 def compare(
     sort: Annotated[str | None, typer.Option(help="Metric to sort by, such as zero_shot.cxr14.auroc")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Test all against this run, such as 'medslip icl=false'")
+    ] = None,
+    ablation: Annotated[str | None, typer.Option(help="Show the rows of this method's ablation, tested")] = None,
+    override: Overrides = None,
     markdown: Annotated[bool, typer.Option(help="Print Markdown instead of a table")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page to this file too")] = None,
 ) -> None:
-    """Compare this project's runs with each other and with the published rows."""
-    from pipeline.reporting.terminal import print_comparison
+    """Compare this project's runs with each other and with the published rows; -S is as in `cxr ablate`."""
+    from pipeline.ablation import load_ablation
+    from pipeline.reporting.terminal import Shown, print_ablation, print_comparison, print_trials
 
-    print_comparison(sort, markdown)
+    shown = Shown(markdown, html)
+    if override and not ablation:
+        raise ParamsError("-S says which ablation is meant: give --ablation too.")
+    if ablation and reference:
+        raise ParamsError("Give --ablation or --reference: an ablation is tested against its own full model.")
+    if ablation:
+        print_ablation(sort, load_ablation(ablation, override or []), shown)
+    elif reference:
+        print_trials(sort, reference, shown)
+    else:
+        print_comparison(sort, shown)
 
 
 @app.command("import-checkpoint")

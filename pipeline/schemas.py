@@ -137,6 +137,17 @@ RETRIEVAL = pa.schema([
     _required("score", pa.float32()),
 ])  # fmt: skip
 
+GROUNDED = pa.schema([
+    _required("image_id", pa.string()),
+    _required("patient_id", pa.string()),
+    _required("split", pa.string()),  # validate | test
+    _required("finding", pa.string()),
+    pa.field("severity", pa.string()),
+    _required("pointing_game", pa.float64()),
+    _required("iou", pa.float64()),
+    _required("dice", pa.float64()),
+])  # fmt: skip
+
 POINTS = pa.schema([
     _required("stream", pa.string()),  # pathology | anatomy
     _required("query", pa.string()),

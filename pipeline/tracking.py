@@ -10,7 +10,6 @@ import math
 import os
 import re
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.errors import PipelineError
+from pipeline.naming import flat, run_name, switches
 
 EXPERIMENT = "cxr"
 RETRY_SECONDS = 60  # a locked SQLite store holds a writer up for 20 s, so training does not ask it at every step
@@ -35,7 +35,16 @@ _EXPERIMENT_TAGS = {
 # MLflow keeps a saved view of its run table as a tag of the experiment; this one shows the headline figures.
 _VIEW_KEY = "results"
 _VIEW_TAG = f"mlflow.sharedViewState.{_VIEW_KEY}"
-_HEADLINES = ("auroc", "pointing_game", "dice")  # the first that an evaluation has
+# What a reader wants of each task first: shown in that view and by `cxr compare`; the first of them also per finding.
+HEADLINES: Mapping[str, tuple[str, ...]] = {
+    "zero_shot": ("auroc",),
+    "grounding": ("pointing_game",),
+    "finetune": ("auroc_1", "auroc_10", "auroc_100"),
+    "segmentation": ("dice_10", "dice_100"),
+    "retrieval": ("image_to_text_p_at_10", "text_to_image_p_at_10"),
+    "unseen": ("category", "explanation"),
+    "finding_maps": ("silhouette",),
+}
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -175,7 +184,7 @@ def log_evaluation(
     Args:
         model_hash: content hash of the weights.
         training: what the run is called and shows when it has to be created.
-        task: `zero_shot`, `grounding`, ...: the first part of the metrics' names, and the artifacts' folder.
+        task: a name of HEADLINES: the first part of the metrics' names, and the artifacts' folder.
         benchmark: `cxr14`, ...: the second part.
         results: content of the task's JSON file; see `flat_metrics` for what is logged of it.
         artifacts: files to keep with the run.
@@ -183,10 +192,10 @@ def log_evaluation(
     with _warning_only():
         store = _Store()
         run_id = store.model_run(model_hash, training)
-        metrics = flat_metrics(results, f"{task}.{benchmark}")
+        metrics = flat_metrics(results, task, benchmark)
         store.update_metrics(run_id, metrics)
         store.log_files(run_id, artifacts, task)
-        store.show(f"{task}.{benchmark}.{_headline(results)}")
+        store.show([name for name in metrics if is_headline(name)])
 
 
 def log_artifacts(model_hash: str, training: Training, artifacts: Sequence[Path], folder: str = "") -> None:
@@ -214,8 +223,9 @@ def runs() -> pl.DataFrame:
     """This project's runs, sorted by name and model.
 
     Returns:
-        name, switches, status, model_hash (strings), then one Float64 column per metric and one String column
-        `params.<name>` per parameter, each in alphabetical order; null where a run lacks it.
+        name, switches, status, model_hash (strings), started (Int64, milliseconds), then one Float64 column per
+        metric and one String column `params.<name>` per parameter, each in alphabetical order; null where a run
+        lacks it.
 
     Raises:
         PipelineError: the store does not answer.
@@ -235,38 +245,30 @@ def results_page(server: str = "http://127.0.0.1:5000") -> str:
     return f"{table}?workflowType=machine_learning&viewStateShareKey={_VIEW_KEY}"
 
 
-def run_name(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
-    """The method and every parameter that differs from the defaults: `medslip`, `medslip icl=false seed=1`."""
-    return " ".join([str(params["method"]), *switches(params, defaults)])
+def is_headline(metric: str) -> bool:
+    """Whether a metric, as in `zero_shot.cxr14.auroc`, is among the HEADLINES of its task."""
+    task, _, rest = metric.partition(".")
+    return rest.partition(".")[2] in HEADLINES.get(task, ())
 
 
-def switches(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
-    """The parameters that differ from the defaults, as `name=value` in the order of params.yaml.
-
-    A name is shortened to its last part where no other parameter ends in it.
-    """
-    new, old = _flat(params), _flat(defaults)
-    endings = Counter(name.split(".")[-1] for name in {**old, **new})
-    changed = [name for name in {**old, **new} if name != "method" and new.get(name) != old.get(name)]
-    short = {name: name.split(".")[-1] for name in changed}
-    return [f"{short[name] if endings[short[name]] == 1 else name}={new.get(name, 'unset')}" for name in changed]
-
-
-def flat_metrics(results: Mapping[str, Any], prefix: str) -> dict[str, float]:
+def flat_metrics(results: Mapping[str, Any], task: str, benchmark: str) -> dict[str, float]:
     """The numbers of an evaluation's JSON under the names that MLflow shows.
 
-    Plain numbers at the top level become `<prefix>.<name>`. The headline (AUROC, or the pointing game) per finding and
-    severity becomes `<prefix>.<headline>/<finding or severity>`, and chance `<prefix>.chance/<name>`: MLflow folds what
-    follows a slash into a section of its own, so that the figures of the whole stay together.
+    Plain numbers at the top level become `<task>.<benchmark>.<name>`, those of a direction of retrieval
+    `<task>.<benchmark>.<direction>_<name>`. The headline per finding and severity becomes
+    `<task>.<benchmark>.<headline>/<finding or severity>`, and chance `<task>.<benchmark>.chance/<name>`: MLflow folds
+    what follows a slash into a section of its own, so that the figures of the whole stay together.
     Four decimals are kept, as MLflow's table prints all there are. Intervals and counts stay in the JSON.
     """
-    headline = _headline(results)
-    flat = dict(results)
+    headline = HEADLINES[task][0]
+    found = dict(results)
+    for direction in ("image_to_text", "text_to_image"):
+        found |= {f"{direction}_{name}": value for name, value in results.get(direction, {}).items()}
     for group in ("per_class", "by_severity"):
         rows = results.get(group, {})
-        flat |= {f"{headline}/{name}": row.get("macro", row.get(headline)) for name, row in rows.items()}
-    flat |= {f"chance/{name}": value for name, value in results.get("chance", {}).items()}
-    return {f"{prefix}.{name}": round(float(value), 4) for name, value in flat.items() if _is_number(value)}
+        found |= {f"{headline}/{name}": row.get("macro", row.get(headline)) for name, row in rows.items()}
+    found |= {f"chance/{name}": value for name, value in results.get("chance", {}).items()}
+    return {f"{task}.{benchmark}.{name}": round(float(value), 4) for name, value in found.items() if _is_number(value)}
 
 
 def project_root(folder: Path | None = None) -> Path:
@@ -388,13 +390,15 @@ class _Store:
         for path in files:
             self.client.log_artifact(run_id, str(path), folder or None)
 
-    def show(self, metric: str) -> None:
-        """Add a column to the saved view `Results` of MLflow's run table."""
+    def show(self, metrics: Sequence[str]) -> None:
+        """Add columns to the saved view `Results` of MLflow's run table, which keeps the order of HEADLINES."""
         saved = self.client.get_experiment(self.experiment).tags.get(_VIEW_TAG)
         columns = json.loads(json.loads(saved)["state"])["selectedColumns"] if saved else []
-        if f"metrics.`{metric}`" not in columns:
-            view = _saved_view([*columns, f"metrics.`{metric}`"])
-            self.client.set_experiment_tag(self.experiment, _VIEW_TAG, view)
+        new = [column for column in (f"metrics.`{metric}`" for metric in metrics) if column not in columns]
+        if new:
+            tasks = [*HEADLINES]
+            columns = sorted([*columns, *new], key=lambda column: tasks.index(re.split(r"[`.]", column)[2]))
+            self.client.set_experiment_tag(self.experiment, _VIEW_TAG, _saved_view(columns))
 
     def _create(self, training: Training, tags: Mapping[str, str]) -> Any:
         changed = " ".join(switches(training.params, training.defaults))
@@ -403,7 +407,7 @@ class _Store:
     def _log_params(self, run: Any, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        new = [Param(name, value) for name, value in _flat(params).items() if name not in run.data.params]
+        new = [Param(name, value) for name, value in flat(params).items() if name not in run.data.params]
         for start in range(0, len(new), 100):  # MLflow takes 100 parameters at once
             self.client.log_batch(run.info.run_id, params=new[start : start + 100])
 
@@ -458,25 +462,6 @@ def _shown(text: str) -> str:
     return re.sub(r"//[^/@\s]*@", "//", text)
 
 
-def _flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested parameters as text by dotted name; of an absolute path only the last part, as it differs by machine."""
-    flat: dict[str, str] = {}
-    for name, value in params.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, str):
-            flat[prefix + name] = Path(value).name if value.startswith(("/", "~")) else value
-        else:
-            whole = isinstance(value, float) and value.is_integer()
-            flat[prefix + name] = json.dumps(int(value) if whole else value)  # 1 in YAML is 1.0 once it is validated
-    return flat
-
-
-def _headline(results: Mapping[str, Any]) -> str:
-    """The name of the first number that a reader wants of an evaluation."""
-    return next((name for name in (*_HEADLINES, *sorted(results)) if _is_number(results.get(name))), _HEADLINES[0])
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -497,12 +482,13 @@ def _run_table(found: Sequence[Any]) -> pl.DataFrame:
             "switches": run.data.tags.get("switches", ""),
             "status": run.info.status,
             "model_hash": run.data.tags.get("model_hash"),
+            "started": run.info.start_time,
             **{name: run.data.metrics.get(name) for name in metrics},
             **{f"params.{name}": run.data.params.get(name) for name in params},
         }
         for run in found
     ]
     texts = ["name", "switches", "status", "model_hash"]
-    schema = dict.fromkeys(texts, pl.String) | dict.fromkeys(metrics, pl.Float64)
+    schema = dict.fromkeys(texts, pl.String) | {"started": pl.Int64} | dict.fromkeys(metrics, pl.Float64)
     schema |= {f"params.{name}": pl.String for name in params}
     return pl.DataFrame(rows, schema=schema, orient="row").sort("name", "model_hash", nulls_last=True)

@@ -9,7 +9,7 @@ from pipeline.evaluation.grounding import BoxedImages, GroundingResult, evaluate
 from pipeline.evaluation.results import write_results
 from pipeline.images.geometry import boxes_to_square
 from pipeline.images.shards import ImageShards
-from pipeline.schemas import BOXES, IMAGES, LABELS, read_table
+from pipeline.schemas import BOXES, GROUNDED, IMAGES, LABELS, read_table, write_table
 from stages.common import fix_torch, run, stage_params
 from stages.scoring import benchmark_prompts, load_scorer
 
@@ -40,6 +40,7 @@ def main(name: str) -> None:
     )
     path = Path("reports/grounding") / f"{name}.json"
     write_results(result.metrics, path)
+    write_table(result.pairs, path.with_suffix(".parquet"), GROUNDED)
     write_examples(result, shards, boxed, path.with_suffix(".npz"))
 
 

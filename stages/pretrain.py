@@ -20,7 +20,7 @@ from pipeline.params import Params
 from pipeline.schemas import IMAGES, QUERY_SETS, read_table
 from pipeline.semantics.labels import ExistenceMatrix
 from pipeline.semantics.query_sets import query_names
-from pipeline.tracking import Training, training_run
+from pipeline.tracking import Training, project_root, training_run
 from pipeline.training.augmentation import AugmentConfig
 from pipeline.training.data import Examples
 from pipeline.training.loop import COLUMNS, Queries, Recipe, Result, TrainConfig, pretrain
@@ -49,7 +49,7 @@ def train(params: Params, queries: Queries) -> None:
     learned, validation = examples("train"), examples("validate")
     fabric = launch(params.train.devices, params.train.nodes, params.train.precision)
     with training_run(training, fabric.is_global_zero) as tracked:
-        checkpoints = Path(".checkpoints/pretrain") / training.key
+        checkpoints = project_root() / ".checkpoints/pretrain" / training.key  # a copy that DVC runs in does not stay
         chosen = recipe(params, queries)
         result = pretrain(chosen, learned, validation, queries, PRETRAINED, checkpoints, tracked.log, fabric)
         if fabric.is_global_zero:

@@ -27,9 +27,9 @@ def stored_training() -> Training:
 
 
 def training_record(params: Params, inputs: Sequence[Path]) -> Training:
-    """What determines a training: its parameters, inputs and code; and what the defaults of its scale are."""
+    """What determines a training: its parameters, inputs and code; and what its method's defaults at its scale are."""
     chosen = _described(params.model_dump(mode="json"))
-    defaults = _described(compose(Path("conf"), [f"scale={params.scale}"])[1])
+    defaults = _described(compose(Path("conf"), [f"method={params.method}", f"scale={params.scale}"])[1])
     defaults = {name: defaults[name] for name in chosen} | {"scale": "demo"}
     text = json.dumps([chosen, content_hash([*CODE, *inputs])], sort_keys=True)
     if params.model.imported:

@@ -1,3 +1,4 @@
+import json
 import logging
 import sqlite3
 from datetime import date
@@ -250,16 +251,32 @@ def test_an_experiment_of_dvc_logs_to_the_projects_store(project: Path, monkeypa
     assert not list(folder.iterdir())
 
 
-def test_run_names_say_what_changed() -> None:
-    assert tracking.run_name(DEFAULTS, DEFAULTS) == "medslip"
-    assert tracking.run_name({"method": "medslip", "warmup": 1.0}, {"method": "medslip", "warmup": 1}) == "medslip"
-    assert tracking.run_name(changed(loss={"icl": False}), DEFAULTS) == "medslip icl=false"
-    assert tracking.run_name(changed(train={"lr": 0.01}) | {"seed": 3}, DEFAULTS) == "medslip seed=3 train.lr=0.01"
-    assert tracking.run_name({"method": "medfilip", "new": [1, 2]}, {"method": "medslip", "old": 1}) == (
-        "medfilip old=unset new=[1, 2]"
-    )
-
-
 def test_metrics_leave_out_what_is_no_finite_number() -> None:
     results = {"auroc": float("nan"), "f1": 1, "ready": True, "name": "x", "per_class": {"mass": {"auroc": None}}}
-    assert tracking.flat_metrics(results, "a.b") == {"a.b.f1": 1.0}
+    assert tracking.flat_metrics(results, "zero_shot", "b") == {"zero_shot.b.f1": 1.0}
+
+
+def test_every_task_has_its_figures_and_headlines() -> None:
+    training = train()
+    tuned = {"auroc_1": 0.6, "auroc_10": 0.7, "auroc_100": 0.8, "random_auroc_1": 0.5, "encoder": "frozen"}
+    runs = {"pretrained": {"1": {"auroc": 0.6, "per_class": {"mass": 0.7}}}}
+    tracking.log_evaluation("hash", training, "finetune", "cxr14", tuned | {"runs": runs})
+    segmented = {"dice_1": 0.1, "dice_10": 0.2, "dice_100": 0.3, "dice_positive_10": 0.1, "random_dice_10": 0.1}
+    tracking.log_evaluation("hash", training, "segmentation", "siim", segmented)
+    found = {"image_to_text": {"p_at_10": 0.5}, "text_to_image": {"p_at_10": 0.4}, "pairs": 100}
+    tracking.log_evaluation("hash", training, "retrieval", "corpus", found)
+    tracking.log_evaluation("hash", training, "zero_shot", "cxr14", RESULTS)
+    logged = all_runs()[0].data.metrics
+    assert logged["finetune.cxr14.random_auroc_1"] == 0.5
+    assert logged["retrieval.corpus.text_to_image_p_at_10"] == 0.4
+    assert len([name for name in logged if name.startswith("finetune")]) == 4  # what is deeper stays in the JSON
+    store = tracking._Store()
+    view = json.loads(store.client.get_experiment(store.experiment).tags["mlflow.sharedViewState.results"])
+    assert json.loads(view["state"])["selectedColumns"] == [
+        f"metrics.`{name}`"
+        for name in (
+            "zero_shot.cxr14.auroc", "finetune.cxr14.auroc_1", "finetune.cxr14.auroc_10", "finetune.cxr14.auroc_100",
+            "segmentation.siim.dice_10", "segmentation.siim.dice_100",
+            "retrieval.corpus.image_to_text_p_at_10", "retrieval.corpus.text_to_image_p_at_10",
+        )
+    ]  # fmt: skip

@@ -102,6 +102,30 @@ def headline(scores: pl.DataFrame, benchmark: str, resamples: int = RESAMPLES, s
     return Headline(macro | {"auroc_interval": interval}, aurocs)
 
 
+def macro_metric(scores: pl.DataFrame, benchmark: str, metric: str, counts: Counts) -> tuple[float | None, Values]:
+    """One of RESAMPLED over the findings that can be scored: on the test images, and in every resample.
+
+    Args:
+        scores: `schemas.SCORES`, the validate and test splits.
+        benchmark: its name, for errors.
+        metric: its name.
+        counts: [R, n] of the test images in the order of their ids.
+
+    Returns:
+        The macro mean, None where no finding has the metric, and [R] its values in the resamples.
+
+    Raises:
+        EvaluationError: as `summarise`.
+    """
+    validation, test = tabulate(scores, "validate", benchmark), tabulate(scores, "test", benchmark)
+    left_out = _not_scored(test)
+    columns = [column for column, name in enumerate(test.findings) if name not in left_out]
+    scored = [_score_finding(validation, test, column, counts) for column in columns]
+    resampled = [one.resampled[metric] for one in scored if metric in one.resampled]
+    values = statistics.macro(resampled) if resampled else np.full(len(counts), np.nan)
+    return _mean([one.values[metric] for one in scored]), values
+
+
 def tabulate(scores: pl.DataFrame, split: str, benchmark: str) -> ScoreTable:
     """Arrange one split of a table of scores.
 

@@ -120,28 +120,54 @@ class PairedTest:
     p_value: float
 
 
-def delong_test(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> PairedTest:
-    """DeLong's test of two correlated AUROCs, by midranks (Sun and Xu, 2014); images count as independent.
+def delong_test(
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    units: ArrayLike | None = None,
+    trials: ArrayLike | None = None,
+) -> PairedTest:
+    """DeLong's test of two correlated AUROCs, or of their means over trials such as training seeds.
+
+    An image's placement is the share of the other class that it is ranked right of, by midranks (Sun and Xu, 2014).
+    Differences of placements are summed within a unit and over the trials, so that the images of a patient, and a
+    patient in several trials, do not count as independent (Obuchowski, 1997).
 
     Args:
         labels: [n] in {0, 1}.
         first: [n] scores of one model.
         second: [n] scores of the other, on the same images.
+        units: [n] what is independent of each other, such as patients; the images themselves when None.
+        trials: [n] the trial of each image and its scores; all are of one when None.
 
     Raises:
-        EvaluationError: there are fewer than two positives or negatives, or a score is not finite.
+        EvaluationError: a trial has fewer than two positives or negatives, or a score is not finite.
     """
-    truth, _ = checked(labels, first)
+    truth, values = checked(labels, first)
+    others = checked(labels, second)[1]
+    unit = np.arange(truth.size) if units is None else np.unique(units, return_inverse=True)[1]
+    trial = np.zeros(truth.size, np.intp) if trials is None else np.unique(trials, return_inverse=True)[1]
+    differences, influence = np.empty(trial.max() + 1), np.empty(truth.size)
+    for number in range(differences.size):
+        own = trial == number
+        differences[number], influence[own] = _influences(truth[own], values[own], others[own])
+    shares = np.bincount(unit, influence) / differences.size
+    return _normal_test(float(differences.mean()), float(np.sqrt(np.sum(shares**2))))
+
+
+def _influences(truth: NDArray[np.bool_], first: Values, second: Values) -> tuple[float, Values]:
+    """The difference of the AUROCs, and each image's share in it [n]: their squares sum to DeLong's variance."""
     if min(truth.sum(), (~truth).sum()) < 2:
         raise EvaluationError(
             f"DeLong's test needs two positives and two negatives: {truth.sum()} of {truth.size} are positive."
         )
-    placements = [_placements(truth, checked(labels, scores)[1]) for scores in (first, second)]
-    above, below = (np.stack(part) for part in zip(*placements, strict=True))  # [2, n_pos], [2, n_neg]
-    covariance = np.cov(above) / above.shape[1] + np.cov(below) / below.shape[1]
-    difference = float(above[0].mean() - above[1].mean())
-    deviation = float(np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0)))
-    return _normal_test(difference, deviation)
+    above, below = (
+        one - other for one, other in zip(_placements(truth, first), _placements(truth, second), strict=True)
+    )
+    influence = np.empty(truth.size)
+    for group, gains in ((truth, above), (~truth, below)):
+        influence[group] = (gains - gains.mean()) / np.sqrt(gains.size * (gains.size - 1))
+    return float(above.mean()), influence
 
 
 def _placements(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[Values, Values]:

@@ -1,18 +1,18 @@
 """Runs side by side: this project's own and the papers' published rows, which are always named as such.
 
-Makes the table's content and its Markdown; `terminal` prints it.
+Makes the tables' content; `sheets` shows it. Configurations over several seeds, with tests, are in `trials`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from pipeline.errors import ParamsError
 from pipeline.reporting.results import ORDER
-from pipeline.tracking import PublishedRun
-
-HEADLINES = ("auroc", "pointing_game")  # shown of every evaluation; the others by `sort`
+from pipeline.reporting.sheets import Line, Sheet
+from pipeline.tracking import HEADLINES, PublishedRun, is_headline
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,27 @@ class Comparison:
         )
 
     def markdown(self) -> str:
-        """The table in Markdown; the best of this project's own rows is bold."""
-        cells = [["run", "switches changed", *self.columns], ["---", "---", *["---:"] * len(self.columns)]]
-        cells += [[row.name, row.switches, *(self._cell(row, column) for column in self.columns)] for row in self.rows]
-        return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+        """One table in Markdown; the best of this project's own rows is bold."""
+        return self._sheet("", self.columns).markdown()
 
-    def _cell(self, row: Row, column: str) -> str:
-        text = figure(row.metrics.get(column))
-        return f"**{text}**" if not row.published and row.metrics.get(column) == self.best(column) and text else text
+    def sheets(self) -> list[Sheet]:
+        """One table per task, each with the rows that have one of its metrics."""
+        tasks = dict.fromkeys(column.partition(".")[0] for column in self.columns)
+        parts = {task: [column for column in self.columns if column.startswith(f"{task}.")] for task in tasks}
+        return [self._sheet(task.replace("_", "-"), columns) for task, columns in parts.items()]
+
+    def _sheet(self, title: str, columns: Sequence[str]) -> Sheet:
+        lines = [self._line(row, columns) for row in self.rows if not columns or set(columns) & row.metrics.keys()]
+        header = (column.partition(".")[2] if title else column for column in columns)  # the title names the task
+        return Sheet(title, ("run, switches changed", *header), tuple(lines))
+
+    def _line(self, row: Row, columns: Sequence[str]) -> Line:
+        values = [row.metrics.get(column) for column in columns]
+        best = [
+            place for place, (column, value) in enumerate(zip(columns, values, strict=True), 1)
+            if not row.published and value is not None and value == self.best(column)
+        ]  # fmt: skip
+        return Line((f"{row.name} {row.switches}".rstrip(), *map(figure, values)), frozenset(best), row.published)
 
 
 def comparison(own: Sequence[Row], published: Sequence[PublishedRun], sort: str | None = None) -> Comparison:
@@ -60,11 +73,7 @@ def comparison(own: Sequence[Row], published: Sequence[PublishedRun], sort: str 
     Raises:
         ParamsError: no run has the metric to sort by.
     """
-    known = list(dict.fromkeys(name for row in own for name in row.metrics))
-    if sort is not None and sort not in known:
-        raise ParamsError(f"No run has the metric {sort}: sort by one of {', '.join(_sortable(known))}.")
-    headlines = [name for name in known if name.rpartition(".")[2] in HEADLINES]
-    columns = tuple(dict.fromkeys([*([sort] if sort else []), *headlines]))
+    columns = shown_metrics((name for row in own for name in row.metrics), sort)
     theirs = [Row(row.name, row.switches, True, row.metrics) for row in published if set(columns) & set(row.metrics)]
     rows = [*own, *theirs]
     if sort is not None:
@@ -72,14 +81,31 @@ def comparison(own: Sequence[Row], published: Sequence[PublishedRun], sort: str 
     return Comparison(columns, tuple(rows))
 
 
+def shown_metrics(names: Iterable[str], sort: str | None) -> tuple[str, ...]:
+    """The headlines among the runs' metrics, after the one to sort by.
+
+    Raises:
+        ParamsError: no run has the metric to sort by.
+    """
+    known = list(dict.fromkeys(names))
+    if sort is not None and sort not in known:
+        raise ParamsError(f"No run has the metric {sort}: sort by one of {', '.join(_sortable(known))}.")
+    return tuple(dict.fromkeys([*([sort] if sort else []), *filter(is_headline, _ordered(known))]))
+
+
 def rows_of_runs(runs: pl.DataFrame) -> list[Row]:
     """MLflow's runs (`tracking.runs`) as rows; runs that have no evaluation yet are left out."""
-    names = [name for name in runs.columns if "." in name and not name.startswith("params.")]
-    rows = []
-    for run in runs.to_dicts():
-        metrics = {name: run[name] for name in _ordered(names) if run[name] is not None}
-        rows.append(Row(run["name"].removesuffix(run["switches"]).strip(), run["switches"], False, metrics))
-    return [row for row in rows if row.metrics]
+    return [
+        Row(run["name"].removesuffix(run["switches"]).strip(), run["switches"], False, metrics)
+        for run in runs.to_dicts()
+        if (metrics := metrics_of(run))
+    ]
+
+
+def metrics_of(run: Mapping[str, Any]) -> dict[str, float]:
+    """The evaluations' metrics of one of MLflow's runs."""
+    names = [name for name, value in run.items() if name.partition(".")[0] in HEADLINES and value is not None]
+    return {name: run[name] for name in _ordered(names)}
 
 
 def figure(value: float | None) -> str:
@@ -92,8 +118,9 @@ def _sortable(names: Iterable[str]) -> list[str]:
 
 
 def _ordered(names: Iterable[str]) -> list[str]:
-    """Zero-shot results first and the benchmarks in the papers' order."""
-    return sorted(names, key=lambda name: (not name.startswith("zero_shot."), _place(name), name))
+    """Metrics in the order of the tasks, and the benchmarks in the papers' order."""
+    tasks = [*HEADLINES]
+    return sorted(names, key=lambda name: (tasks.index(name.partition(".")[0]), _place(name), name))
 
 
 def _place(name: str) -> int:

@@ -1,20 +1,45 @@
 """Tables in the terminal: the results of the last run, and the comparison of all runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich import box
+import polars as pl
 from rich.console import Console
 from rich.table import Table
 
 from pipeline import tracking
+from pipeline.ablation import Ablation
 from pipeline.errors import PipelineError
-from pipeline.reporting.compare import Comparison, Row, comparison, figure, rows_of_runs
+from pipeline.reporting.compare import Row, comparison, figure, rows_of_runs
 from pipeline.reporting.published import published_rows
 from pipeline.reporting.results import Outcome, Results, load_outcome
+from pipeline.reporting.sheets import Sheet, page, terminal_table
+from pipeline.reporting.trials import HOW_TO_READ, Trials, compare_trials, configurations, rows_of_ablation
 
 NOTE = "Rows named `published` are the papers' own figures, measured on other data than this project's."
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How to show tables: for a terminal, or in Markdown; and, where a file is named, as an HTML page too."""
+
+    markdown: bool = False
+    html: Path | None = None
+
+    def show(self, title: str, sheets: Sequence[Sheet], notes: Sequence[str]) -> None:
+        """Show tables and the notes on how to read them."""
+        console = Console()
+        for sheet in sheets:
+            if self.markdown:
+                print(f"### {sheet.title}\n\n{sheet.markdown()}")
+            else:
+                console.print(*map(terminal_table, sheet.split(console.width)))
+        for note in notes:
+            console.print(note, highlight=False, markup=False, soft_wrap=self.markdown)
+        if self.html:
+            self.html.write_text(page(title, sheets, notes))
 
 
 def print_results(reports: Path, params: Mapping[str, Any]) -> None:
@@ -58,40 +83,51 @@ def results_table(outcome: Outcome) -> Table:
     return table
 
 
-def print_comparison(sort: str | None, markdown: bool) -> None:
+def print_comparison(sort: str | None, shown: Shown) -> None:
     """Print this project's runs beside the published rows, highest first when sorted.
 
     Raises:
         ParamsError: no run has the metric to sort by.
         PipelineError: MLflow's store does not answer, or no run has results.
     """
-    own = rows_of_runs(tracking.runs())
-    if not own:
+    compared = comparison(rows_of_runs(_evaluated_runs()), published_rows(), sort)
+    shown.show("Runs compared", compared.sheets(), [NOTE])
+
+
+def print_trials(sort: str | None, reference: str, shown: Shown) -> None:
+    """Print all configurations with intervals over their seeds, tested against one of them.
+
+    Raises:
+        ParamsError: no configuration is called so, or no run has the metric to sort by.
+        PipelineError: MLflow's store does not answer, or no run has results.
+    """
+    found, notes = configurations(_evaluated_runs())
+    _show_trials(compare_trials(found, reference, sort, notes), f"Runs compared with {reference}", shown)
+
+
+def print_ablation(sort: str | None, ablation: Ablation, shown: Shown) -> None:
+    """Print an ablation's rows with intervals over their seeds, tested against its full model, and the paper's rows.
+
+    Raises:
+        ParamsError: no run has the metric to sort by.
+        PipelineError: MLflow's store does not answer, or no run has results.
+    """
+    found, notes = rows_of_ablation(ablation, _evaluated_runs())
+    trials = compare_trials(found, ablation.reference, sort, notes)
+    rows = [row for row in published_rows() if row.key.startswith(f"{ablation.method}/") and " ablation, " in row.key]
+    printed = [Row(row.name, row.switches, True, row.metrics) for row in rows if {*row.metrics} & {*trials.columns}]
+    _show_trials(replace(trials, published=tuple(printed)), f"Ablation of {ablation.method}", shown)
+
+
+def _show_trials(trials: Trials, title: str, shown: Shown) -> None:
+    shown.show(title, trials.sheets(), [*HOW_TO_READ, *([NOTE] if trials.published else []), *trials.notes])
+
+
+def _evaluated_runs() -> pl.DataFrame:
+    runs = tracking.runs()
+    if not rows_of_runs(runs):
         raise PipelineError("MLflow holds no evaluated run yet: run `dvc repro` first.")
-    compared = comparison(own, published_rows(), sort)
-    if markdown:
-        print(f"{compared.markdown()}\n{NOTE}")
-        return
-    console = Console()
-    console.print(comparison_table(compared))
-    console.print(NOTE, highlight=False)
-
-
-def comparison_table(compared: Comparison) -> Table:
-    """The comparison for a terminal: own runs plain, their best figures bold, published rows dim."""
-    table = Table(box=box.SIMPLE, pad_edge=False)  # 80 columns hold whole names beside five metrics
-    table.add_column("run, switches changed", overflow="fold")
-    for column in compared.columns:
-        table.add_column(column.replace(".", "\n"), justify="right", no_wrap=True)
-    for row in compared.rows:
-        cells = [_cell(compared, row, column) for column in compared.columns]
-        table.add_row(f"{row.name} {row.switches}".rstrip(), *cells, style="dim" if row.published else None)
-    return table
-
-
-def _cell(compared: Comparison, row: Row, column: str) -> str:
-    text, value = figure(row.metrics.get(column)), row.metrics.get(column)
-    return f"[bold]{text}[/]" if text and not row.published and value == compared.best(column) else text
+    return runs
 
 
 def _cells(results: Results, headline: str, word: str) -> tuple[str, str, str, str]:

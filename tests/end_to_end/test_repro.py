@@ -115,6 +115,28 @@ def test_an_experiment_reruns_training_and_what_follows(project: Path) -> None:
     assert "icl=false" in compared
 
 
+def test_an_ablation_restores_what_was_trained_and_tests_it_against_the_full_model(project: Path) -> None:
+    rows = project / "conf/ablation/medslip.yaml"
+    papers = rows.read_text()
+    rows.write_text("no ICL: [loss.icl=false]\nfull: []\n")
+    try:
+        output = run(project, "cxr", "ablate", "-S", "scale=tiny", "--seeds", "1")
+        again = run(project, "cxr", "ablate", "-S", "scale=tiny", "--seeds", "1")
+    finally:
+        rows.write_text(papers)
+    assert "Running stage 'pretrain'" not in output
+    assert again.count("finished before") == 2
+    printed = again.splitlines()
+    assert len([line for line in printed if "no ICL" in line and "DeLong" in line]) == 3  # rsna, siim, covidx
+    assert len([line for line in printed if "no ICL" in line and "bootstrap" in line]) == 2  # cxr14, grounding on rsna
+    assert "No test of" not in again
+    compared = run(project, "cxr", "compare", "--reference", "icl=false", "--markdown", "--html", "compared.html")
+    assert "### Differences from medslip" in compared
+    page = (project / "compared.html").read_text()
+    assert "bootstrap" in page
+    assert "http:" not in page
+
+
 def published(folder: Path) -> tuple[Path, Path, Path]:
     """A checkpoint in the released layout, its explanations, and a text encoder of its width; weights are random."""
     torch.manual_seed(0)

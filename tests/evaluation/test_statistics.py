@@ -137,6 +137,45 @@ def test_delong_of_a_model_with_itself():
     assert statistics.delong_test(labels, np.full(40, 0.5), np.full(40, 0.2)).p_value == 1.0
 
 
+def test_delong_of_trials_is_delong_of_their_mean_placements_on_the_same_images():
+    """On the same images an image's placements can be averaged over the trials first, and then tested as of one."""
+    rng = np.random.default_rng(0)
+    labels = rng.random(50) < 0.4
+    first, second = labels + rng.normal(size=(2, 50)), 0.5 * labels + rng.normal(size=(2, 50))
+    images = np.tile(np.arange(50), 2)
+    test = statistics.delong_test(np.tile(labels, 2), first.ravel(), second.ravel(), images, np.repeat([0, 1], 50))
+    single = [slow_delong(labels, *pair)[0] for pair in zip(first, second, strict=True)]
+    assert test.difference == pytest.approx(np.mean(single))
+    above, below = [], []
+    for one, other in zip(first, second, strict=True):
+        won = [one[labels][:, None] > one[~labels], other[labels][:, None] > other[~labels]]
+        above.append(won[0].mean(axis=1) - won[1].mean(axis=1))
+        below.append(won[0].mean(axis=0) - won[1].mean(axis=0))
+    variance = sum(np.mean(part, axis=0).var(ddof=1) / len(part[0]) for part in (above, below))
+    assert (test.high - test.low) / 2 / 1.959964 == pytest.approx(np.sqrt(variance))
+
+
+def test_delong_of_trials_on_other_images_adds_their_variances():
+    parts = [draw(seed) for seed in (1, 2)]
+    labels, scores = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
+    others, trials = np.random.default_rng(5).random(80), np.repeat([0, 1], 40)
+    test = statistics.delong_test(labels, scores, others, trials=trials)
+    singles = [statistics.delong_test(labels[own], scores[own], others[own]) for own in (trials == 0, trials == 1)]
+    assert test.difference == pytest.approx(np.mean([single.difference for single in singles]))
+    reaches = np.array([single.high - single.difference for single in singles])
+    assert test.high - test.difference == pytest.approx(np.sqrt(np.sum(reaches**2)) / 2)
+
+
+def test_delong_counts_a_patients_copied_images_once():
+    labels, scores, _ = draw(n=200)
+    other = np.random.default_rng(1).random(200)
+    once = statistics.delong_test(labels, scores, other)
+    copied = [np.tile(values, 2) for values in (labels, scores, other, np.arange(200))]
+    blind, whole = statistics.delong_test(*copied[:3]), statistics.delong_test(*copied)
+    assert whole.high - whole.low == pytest.approx(once.high - once.low, rel=0.02)
+    assert blind.high - blind.low == pytest.approx((once.high - once.low) / np.sqrt(2), rel=0.02)
+
+
 def test_delong_when_each_model_is_certain():
     labels = np.array([0, 0, 1, 1])
     assert statistics.delong_test(labels, labels, 1 - labels).p_value == 0.0

@@ -38,11 +38,11 @@ def test_an_unknown_metric_names_the_known_ones() -> None:
 def test_markdown_marks_the_best_own_run_only() -> None:
     text = comparison([FULL, LESS], [THEIRS]).markdown()
     assert text.splitlines() == [
-        "| run | switches changed | zero_shot.cxr14.auroc |",
-        "| --- | --- | ---: |",
-        "| medslip |  | **0.820** |",
-        "| medslip | icl=false | 0.800 |",
-        "| published: A |  | 0.810 |",
+        "| run, switches changed | zero_shot.cxr14.auroc |",
+        "| --- | ---: |",
+        "| medslip | **0.820** |",
+        "| medslip icl=false | 0.800 |",
+        "| published: A | 0.810 |",
     ]
 
 
@@ -60,3 +60,13 @@ def test_runs_of_mlflow_become_rows_in_the_papers_order() -> None:
     (row,) = rows_of_runs(runs)
     assert (row.name, row.switches) == ("medslip", "icl=false")
     assert list(row.metrics) == ["zero_shot.siim.auroc", "zero_shot.covidx.auroc", "grounding.rsna.iou"]
+
+
+def test_each_task_is_a_table_of_the_rows_that_have_it() -> None:
+    ours = Row("medslip", "", False, {"zero_shot.cxr14.auroc": 0.82, "grounding.rsna.pointing_game": 0.6})
+    first, second = comparison([ours, LESS], [THEIRS]).sheets()
+    assert (first.title, second.title) == ("zero-shot", "grounding")
+    assert first.header == ("run, switches changed", "cxr14.auroc")
+    assert [line.cells for line in second.lines] == [("medslip", "0.600")]
+    assert first.lines[0].best == {1}
+    assert [line.quiet for line in first.lines] == [False, False, True]

@@ -36,7 +36,7 @@ def test_the_comparison_prints_runs_switches_and_published_rows(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "140")
     monkeypatch.setattr(tracking, "runs", lambda: RUNS)
-    terminal.print_comparison(None, markdown=False)
+    terminal.print_comparison(None, terminal.Shown())
     text = capsys.readouterr().out
     assert text.index("icl=false") < text.index("published: MeDSLIP (MeDSLIP paper)")
     assert "on other data" in text
@@ -48,7 +48,7 @@ def test_the_comparison_of_five_metrics_is_whole_in_80_columns(
     metrics = [*(f"zero_shot.{name}.auroc" for name in ("rsna", "siim", "covidx")), "grounding.rsna.pointing_game"]
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(tracking, "runs", lambda: RUNS.with_columns(pl.lit(0.5).alias(name) for name in metrics))
-    terminal.print_comparison(None, markdown=False)
+    terminal.print_comparison(None, terminal.Shown())
     text = capsys.readouterr().out
     assert "…" not in text
     assert {"medslip", "icl=false"} <= {*text.split()}
@@ -56,13 +56,13 @@ def test_the_comparison_of_five_metrics_is_whole_in_80_columns(
 
 def test_the_comparison_in_markdown_sorts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(tracking, "runs", lambda: RUNS)
-    terminal.print_comparison("zero_shot.cxr14.f1", markdown=True)
+    terminal.print_comparison("zero_shot.cxr14.f1", terminal.Shown(markdown=True))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("| run | switches changed | zero_shot.cxr14.f1 |")
-    assert lines[2].startswith("| medslip | icl=false | **0.400** |")
+    assert lines[2].startswith("| run, switches changed | cxr14.f1 |")
+    assert lines[4].startswith("| medslip icl=false | **0.400** |")
 
 
 def test_nothing_to_compare_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "runs", lambda: RUNS.clear())
     with pytest.raises(PipelineError, match="no evaluated run"):
-        terminal.print_comparison(None, markdown=False)
+        terminal.print_comparison(None, terminal.Shown())

@@ -78,6 +78,7 @@ def test_what_may_hold_patients_data_is_ignored_by_git() -> None:
         *dict.fromkeys(named),
         ".checkpoints/triplets",
         ".checkpoints/llm/left_out.json",
+        ".scores/hash/zero_shot/cxr14.parquet",
         ".checkpoints/check/csv.parquet",
         "data/corpus/studies.parquet",
     ]

@@ -1,0 +1,251 @@
+"""Configurations over several seeds: means with intervals, and paired tests of each against a reference.
+
+Runs that differ in their seed alone are one configuration. Tests need the per-image results that `kept_scores` holds;
+where they are missing, or of other images, a note says so and nothing takes their place.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy.stats import t as student
+
+from pipeline.ablation import Ablation
+from pipeline.errors import EvaluationError, ParamsError
+from pipeline.evaluation import pairing, statistics
+from pipeline.evaluation.pairing import Verdict
+from pipeline.kept_scores import kept_results, kept_scores
+from pipeline.reporting.compare import Row, figure, metrics_of, shown_metrics
+from pipeline.reporting.sheets import Line, Sheet
+
+HOW_TO_READ = (
+    "Intervals are 95 %: of the mean over seeds by Student's t, of one seed by bootstrap of its patients.",
+    "Tests are paired by seed and image, patients the units: DeLong for the AUROC of one finding, else bootstrap. "
+    "p values are two-sided; Holm's are corrected for the number of tests in the table.",
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trained model."""
+
+    model_hash: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Models that differ in their seed alone, by seed."""
+
+    name: str
+    trials: Mapping[int, Trial]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A test of a configuration against the reference."""
+
+    name: str
+    metric: str
+    seeds: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Configurations, tests of all but the reference against it, and published rows to look at beside them."""
+
+    configurations: tuple[Configuration, ...]
+    reference: str
+    columns: tuple[str, ...]
+    tests: tuple[Tested, ...]
+    notes: tuple[str, ...]
+    published: tuple[Row, ...] = field(default=())
+
+    def sheets(self) -> list[Sheet]:
+        """The means with their intervals, and the tests."""
+        lines = [
+            Line((one.name, str(len(one.trials)), *(estimate(one, column) for column in self.columns)))
+            for one in self.configurations
+        ]
+        for row in self.published:
+            figures = (figure(row.metrics.get(column)) for column in self.columns)
+            lines.append(Line((f"{row.name} {row.switches}".rstrip(), "", *figures), quiet=True))
+        means = Sheet("Means with 95 % intervals", ("configuration", "seeds", *self.columns), tuple(lines))
+        header = ("configuration: metric", "difference (95 % interval)", "p", "p (Holm)", "test", "seeds")
+        tests = Sheet(f"Differences from {self.reference}", header, tuple(self._test_lines()))
+        return [means, tests] if self.tests else [means]
+
+    def _test_lines(self) -> Iterable[Line]:
+        adjusted = statistics.holm([one.verdict.test.p_value for one in self.tests])
+        for one, corrected in zip(self.tests, adjusted, strict=True):
+            test = one.verdict.test
+            between = f"{test.difference:+.3f} ({test.low:+.3f} to {test.high:+.3f})"
+            best = frozenset({3}) if corrected < 0.05 else frozenset[int]()
+            name = f"{one.name}: {one.metric.replace('.', ' ')}"
+            cells = name, between, p_value(test.p_value), p_value(corrected), one.verdict.kind, str(one.seeds)
+            yield Line(cells, best)
+
+
+def estimate(one: Configuration, metric: str) -> str:
+    """The mean over the seeds with its t-interval; the one value with its bootstrap interval; empty without any."""
+    values = [trial.metrics[metric] for trial in one.trials.values() if metric in trial.metrics]
+    if not values:
+        return ""
+    bounds = t_interval(values) if len(values) > 1 else _bootstrap_interval(next(iter(one.trials.values())), metric)
+    between = f" ({bounds[0]:.3f} to {bounds[1]:.3f})" if bounds else ""
+    return f"{figure(float(np.mean(values)))}{between}"
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of a mean by Student's t, from at least two values."""
+    reach = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return float(np.mean(values) - reach), float(np.mean(values) + reach)
+
+
+def p_value(value: float) -> str:
+    """A p value as people read it."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _bootstrap_interval(trial: Trial, metric: str) -> Sequence[float] | None:
+    task, benchmark, name = metric.split(".", 2)
+    results = kept_results(trial.model_hash, task, benchmark)
+    bounds: Sequence[float] | None = (results or {}).get("intervals", {}).get(name)
+    return bounds
+
+
+def configurations(runs: pl.DataFrame) -> tuple[list[Configuration], list[str]]:
+    """MLflow's evaluated runs (`tracking.runs`) grouped by all parameters but the seed, and notes on what is left out.
+
+    Of two runs with the same parameters and seed (the code or an input changed) the newer stands; of two
+    configurations with the same name (the defaults changed) likewise.
+    """
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    names = [name for name in runs.columns if name.startswith("params.") and name != "params.seed"]
+    for run in _evaluated(runs):
+        groups.setdefault(tuple(str(run[name]) for name in names), []).append(run)
+    found: dict[str, Configuration] = {}
+    notes = []
+    for group in sorted(groups.values(), key=lambda group: max(run["started"] for run in group)):
+        newest = group[-1]
+        name = _without_seed(newest["name"])
+        if name in found:
+            notes.append(f"{name}: older runs of this name had other parameters and are left out.")
+        found[name], left_out = _configuration(name, group)
+        notes += left_out
+    return sorted(found.values(), key=lambda one: one.name), notes
+
+
+def rows_of_ablation(ablation: Ablation, runs: pl.DataFrame) -> tuple[list[Configuration], list[str]]:
+    """The rows of an ablation as configurations, found among MLflow's runs by their parameters, and notes."""
+    wanted = {row: ablation.params(row) for row in ablation.rows}
+    names = {name for params in wanted.values() for name in params}
+    varied = {name for name in names if len({params.get(name) for params in wanted.values()}) > 1}
+    found, notes = [], []
+    for row, params in wanted.items():
+        one, left_out = _configuration(row, [run for run in _evaluated(runs) if _has(run, params, varied)])
+        found.append(one)
+        notes += left_out
+        if not one.trials:
+            notes.append(f"{row}: no run in MLflow; `cxr ablate` makes it.")
+    return found, notes
+
+
+def compare_trials(
+    found: Sequence[Configuration], reference: str, sort: str | None, notes: Sequence[str] = ()
+) -> Trials:
+    """Test configurations against one of them.
+
+    Args:
+        found: the configurations.
+        reference: words of its name, which only it has or which others only add to, as in `icl=false`.
+        sort: a metric to show beside the headlines, and to sort by.
+        notes: to go before this function's own.
+
+    Raises:
+        ParamsError: not one configuration is called so, or none has the metric to sort by.
+    """
+    base = next((one for one in found if one.name == reference), None) or _find(found, reference)
+    columns = shown_metrics([name for one in found for trial in one.trials.values() for name in trial.metrics], sort)
+    if sort is not None:
+        found = sorted(found, key=lambda one: -_mean(one, sort))
+    tests, own, untested = [], list(notes), dict[str, dict[str, None]]()  # why -> which metrics
+    for one in found:
+        seeds = sorted(one.trials.keys() & base.trials.keys())
+        if one is not base and one.trials and base.trials and not seeds:
+            own.append(f"No tests: {one.name} and {base.name} have no seed in common.")
+        for column in columns if one is not base and seeds else ():
+            try:
+                tests.append(Tested(one.name, column, len(seeds), _test(one, base, column, seeds)))
+            except EvaluationError as error:
+                untested.setdefault(str(error), {})[column] = None
+    own += [f"No test of {', '.join(metrics)}: {why}" for why, metrics in untested.items()]
+    if not base.trials:
+        own.append(f"No tests: {base.name} has no run.")
+    return Trials(tuple(found), base.name, columns, tuple(tests), tuple(dict.fromkeys(own)))
+
+
+def _test(one: Configuration, base: Configuration, metric: str, seeds: Sequence[int]) -> Verdict:
+    task, benchmark, name = metric.split(".", 2)
+    if name not in pairing.TESTED.get(task, ()):
+        raise EvaluationError("only zero-shot and grounding results can be paired, image by image.")
+    pairs = [(_results(one, seed, task, benchmark), _results(base, seed, task, benchmark)) for seed in seeds]
+    return pairing.compare(name, pairs, (one.name, base.name))
+
+
+def _results(one: Configuration, seed: int, task: str, benchmark: str) -> pairing.Results:
+    scores = kept_scores(one.trials[seed].model_hash, task, benchmark)
+    if scores is None:
+        raise EvaluationError(
+            f".scores/{one.trials[seed].model_hash} lacks the per-image results of {one.name}, seed {seed}: bring its "
+            "experiment back with `dvc exp apply`, then run `dvc repro --force --single-item report`."
+        )
+    return pairing.ScoredImages(scores, benchmark) if task == "zero_shot" else pairing.GroundedPairs(scores)
+
+
+def _configuration(name: str, group: Sequence[dict[str, Any]]) -> tuple[Configuration, list[str]]:
+    """Runs of one configuration by seed, the newest of each, and a note where some are left out."""
+    trials = {int(run["params.seed"]): Trial(run["model_hash"], run["metrics"]) for run in group}
+    more = len(group) - len(trials)
+    notes = [f"{name}: {more} older runs with the same seed are left out."] if more else []
+    return Configuration(name, dict(sorted(trials.items()))), notes
+
+
+def _evaluated(runs: pl.DataFrame) -> list[dict[str, Any]]:
+    """Runs that have a model and metrics, oldest first, the metrics under one key."""
+    rows = runs.filter(pl.col("model_hash").is_not_null()).sort("started").to_dicts()
+    return [run | {"metrics": metrics} for run in rows if (metrics := metrics_of(run))]
+
+
+def _has(run: Mapping[str, Any], params: Mapping[str, str], varied: set[str]) -> bool:
+    """Whether a run has the wanted parameters, and logged those by which the rows differ."""
+    logged = {
+        name.removeprefix("params."): value
+        for name, value in run.items() if name.startswith("params.") and value is not None
+    }  # fmt: skip
+    return varied <= logged.keys() and all(params.get(name) == logged[name] for name in logged if name != "seed")
+
+
+def _find(found: Sequence[Configuration], reference: str) -> Configuration:
+    """The configuration whose name has all words of the reference and the fewest others."""
+    wanted = {*_without_seed(reference).split()}
+    named = [one for one in found if wanted <= {*one.name.split()}]
+    shortest = min((len(one.name.split()) for one in named), default=0)
+    closest = [one for one in named if len(one.name.split()) == shortest]
+    if len(closest) != 1:
+        listed = ", ".join(one.name for one in closest or found)
+        raise ParamsError(f"{reference!r} names {len(closest)} configurations, not one: choose one of {listed}.")
+    return closest[0]
+
+
+def _without_seed(name: str) -> str:
+    return re.sub(r" ?\bseed=\d+", "", name).strip()
+
+
+def _mean(one: Configuration, metric: str) -> float:
+    values = [trial.metrics[metric] for trial in one.trials.values() if metric in trial.metrics]
+    return float(np.mean(values)) if values else float("-inf")
