@@ -33,6 +33,7 @@ PARAMS = {
     "benchmarks": {name: {} for name in FINDINGS},
     "grounding": ["rsna"],
     "finding_maps": ["cxr14"],
+    "retrieval": ["corpus"],
     "finetune": {"benchmarks": ["cxr14", "siim"], "segmentation": ["siim"]},
 }
 
