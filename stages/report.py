@@ -15,9 +15,10 @@ CONTACT_SHEET = Path("data/phantom/contact_sheet.png")
 
 
 def main() -> None:
-    params = stage_params("method", "scale", "data", "corpus", "benchmarks", "grounding")
+    params = stage_params("method", "scale", "data", "corpus", "benchmarks", "grounding", "finetune")
     described = params.model_dump(mode="json")
     evaluated = {"zero_shot": [*params.benchmarks], "grounding": [*params.grounding]}
+    evaluated |= {"finetune": [*params.finetune.benchmarks], "segmentation": [*params.finetune.segmentation]}
     sheet = CONTACT_SHEET if CONTACT_SHEET.is_file() else None
     files = write_report(ReportInputs(REPORTS, sheet, described), REPORTS)
     training, weights = stored_training(), model_hash()
