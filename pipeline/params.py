@@ -229,7 +229,8 @@ class Finetune(Section):
     inits: tuple[Literal["pretrained", "random", "imagenet"], ...]  # how encoders start
     imagenet: str  # hub id | folder of a ResNet in transformers' format, for the init imagenet
     encoder: Literal["frozen", "full"]  # for classification; segmentation keeps it frozen
-    seeds: Positive  # draws of the 1 % and 10 % subsets
+    seeds: Positive  # draws of the 1 % and 10 % subsets to classify by
+    decoder_seeds: Positive  # and to segment by, which takes longer
     tuning: Fit  # of a full encoder with its head
     decoder: Fit  # of the segmentation
 

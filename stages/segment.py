@@ -24,7 +24,7 @@ def main(name: str) -> None:
         read_table(tables / "labels.parquet", LABELS),
         read_table(tables / "masks.parquet", MASKS),
         SegmentationConfig(
-            draws=chosen.seeds,
+            draws=chosen.decoder_seeds,
             fit=FitConfig(**chosen.decoder.model_dump()),
             resamples=params.evaluation.resamples,
             seed=params.seed,

@@ -4,16 +4,18 @@ Both give the probability of each finding for every image, and see test images o
 """
 
 import copy
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.evaluation.encoders import BATCH, as_rows
 from pipeline.evaluation.fitting import FitConfig, fit
-from pipeline.evaluation.metrics import auroc
 from pipeline.evaluation.scorer import ImageSource, batches
 from pipeline.evaluation.subsets import LabelledImages, Rows
 from pipeline.networks.backbone import PatchEncoder
@@ -21,7 +23,7 @@ from pipeline.training.augmentation import DRAWS, AugmentConfig, Mirror, augment
 
 # Candidates for C, the inverse strength of the L2 penalty, the strongest first.
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-ITERATIONS = 500
+ITERATIONS = 80  # probabilities are then right to about four digits
 UNSIDED = Mirror((0,), ())  # one row of labels, which a mirrored image keeps
 
 
@@ -38,28 +40,29 @@ def best_linear_head(features: Tensor, labels: NDArray[np.int8], train: Rows, va
         Probabilities of all images, [n, C].
     """
     own = features[as_rows(train).to(features.device)].double()
-    scaled = (features.double() - own.mean(0)) / (own.std(0, correction=0) + 1e-6)
-    heads = fit_linear_heads(scaled[as_rows(train).to(features.device)], torch.from_numpy(labels[train]), STRENGTHS)
-    probabilities = torch.sigmoid(scaled @ heads.weights + heads.biases).float().cpu().numpy()  # [G, n, C]
+    centre, scale = own.mean(0), own.std(0, correction=0) + 1e-6
+    heads = fit_linear_heads((own - centre) / scale, torch.from_numpy(labels[train]), STRENGTHS)
+    logits = (features.double() - centre) / scale @ heads.weights + heads.biases  # [G, n, C]
+    probabilities = torch.sigmoid(logits).float().cpu().numpy()
     worth = [macro_auroc(labels[validation], candidate[validation]) for candidate in probabilities]
     # of equals the strongest penalty, whatever rounding says
     best: NDArray[np.float32] = probabilities[int(np.argmax(np.round(worth, 9)))]
     return best
 
 
-class Heads(nn.Module):
-    """Linear heads for G strengths and C findings: weights [G, d, C] and biases [G, 1, C]."""
+class LinearHeads(NamedTuple):
+    """Linear heads for G strengths and C findings."""
 
-    def __init__(self, strengths: int, features: int, findings: int, like: Tensor) -> None:
-        super().__init__()
-        self.weights = nn.Parameter(like.new_zeros(strengths, features, findings))
-        self.biases = nn.Parameter(like.new_zeros(strengths, 1, findings))
+    weights: Tensor  # [G, d, C]
+    biases: Tensor  # [G, 1, C]
 
 
-def fit_linear_heads(features: Tensor, labels: Tensor, strengths: tuple[float, ...]) -> Heads:
+def fit_linear_heads(features: Tensor, labels: Tensor, strengths: Sequence[float]) -> LinearHeads:
     """L2-penalised logistic regression of every finding at every strength, as one convex problem.
 
-    Each minimises sum of the log losses + |w|^2 / (2 C), as scikit-learn's LogisticRegression does; the bias is free.
+    Each minimises the sum of its log losses + |w|^2 / (2 C), as scikit-learn's LogisticRegression does. L-BFGS sees the
+    weights along the features' principal axes, scaled so that the curvature is about 1 in every direction; without
+    that it needs many times the steps.
 
     Args:
         features: float64 [n, d], standardised.
@@ -67,35 +70,41 @@ def fit_linear_heads(features: Tensor, labels: Tensor, strengths: tuple[float, .
         strengths: G values of C.
     """
     labels = labels.to(features)
-    known = labels >= 0
-    known &= ((labels == 1).any(0)) & ((labels == 0).any(0))
-    heads = Heads(len(strengths), features.shape[1], labels.shape[1], features)
-    inverse = 1 / (2 * features.new_tensor(strengths).view(-1, 1, 1))
-    targets = labels.clamp(min=0).expand(len(strengths), -1, -1)
+    known = (labels >= 0) & (labels == 1).any(0) & (labels == 0).any(0)
+    targets = labels.clamp(min=0).expand(len(strengths), -1, -1)  # [G, n, C]
+    _, spread, axes = torch.linalg.svd(features, full_matrices=False)  # [r] and [r, d]
+    penalties = 1 / features.new_tensor(strengths)[:, None, None]  # [G, 1, 1]
+    steps = (spread.square()[:, None] / 4 + penalties).rsqrt()  # [G, r, 1]: 1/4 is the largest curvature of a log loss
+    along, bias_step = features @ axes.T, 2 / len(features) ** 0.5  # [n, r]
+    weights = features.new_zeros(len(strengths), len(axes), labels.shape[1]).requires_grad_()
+    biases = features.new_zeros(len(strengths), 1, labels.shape[1]).requires_grad_()
     solver = torch.optim.LBFGS(
-        heads.parameters(), max_iter=ITERATIONS, tolerance_grad=1e-7, tolerance_change=1e-12, history_size=20,
-        line_search_fn="strong_wolfe",
-    )  # fmt: skip
+        [weights, biases], max_iter=ITERATIONS, tolerance_grad=1e-4, history_size=20, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> Tensor:
         solver.zero_grad()
-        logits = features @ heads.weights + heads.biases  # [G, n, C]
+        logits = along @ (weights * steps) + biases * bias_step  # [G, n, C]
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * known
-        total = losses.sum() + (inverse * heads.weights.square()).sum()
+        total = losses.sum() + (penalties * (weights * steps).square()).sum() / 2
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
     solver.step(closure)  # type: ignore[no-untyped-call]
-    return heads.requires_grad_(False)
+    return LinearHeads(axes.T @ (weights * steps).detach(), (biases * bias_step).detach())
 
 
 def macro_auroc(labels: NDArray[np.int8], scores: NDArray[np.float32]) -> float:
-    """Mean AUROC over the findings [n, C] with both kinds of label; at least one has them."""
+    """Mean AUROC over the findings [n, C] with both kinds of label, of which there is one at least; by midranks.
+
+    It is as `metrics.auroc`, but many times as fast: every candidate of every run is judged by it.
+    """
     values = []
     for truth, own in zip(labels.T, scores.T, strict=True):
-        known = truth >= 0
-        if (truth == 1).any() and (truth == 0).any():
-            values.append(auroc(truth[known], own[known]))
+        positives, negatives = int((truth == 1).sum()), int((truth == 0).sum())
+        if positives and negatives:
+            ranks = rankdata(own[truth >= 0])[truth[truth >= 0] == 1]
+            values.append((ranks.sum() - positives * (positives + 1) / 2) / (positives * negatives))
     return float(np.mean(values))
 
 

@@ -94,7 +94,8 @@ def _percents(patient_ids: pl.Series, labels: NDArray[np.int8], rng: np.random.G
     wanted = [-(-percent * len(owner) // 100) for percent in PERCENTS]
     ends = [max(opening, int(np.searchsorted(held, count)) + 1) for count in wanted]
     position = np.argsort(order)[owner]
-    return np.array(PERCENTS, np.int16)[np.searchsorted(ends, position, side="right")]
+    smallest: NDArray[np.int16] = np.array(PERCENTS, np.int16)[np.searchsorted(ends, position, side="right")]
+    return smallest
 
 
 def rank_patients(
@@ -145,4 +146,5 @@ def _strata(positive: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Each patient's rarest finding, C for those without any: [P]."""
     rarity = np.argsort(positive.sum(axis=0), kind="stable")  # findings, the rarest first
     ranked = np.concatenate([positive[:, rarity], np.ones((len(positive), 1), np.bool_)], axis=1)
-    return np.append(rarity, positive.shape[1])[ranked.argmax(axis=1)]
+    strata: NDArray[np.int64] = np.append(rarity, positive.shape[1])[ranked.argmax(axis=1)]
+    return strata
