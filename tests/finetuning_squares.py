@@ -28,7 +28,7 @@ def runs_of(mask):
 
 
 def squares(seed=0):
-    """Images, their tables and their masks: half of them show a square (the finding "mass"), some of those a large one."""
+    """Images, their tables and their masks: half show a square (the finding "mass"), some of those a large one."""
     rng = np.random.default_rng(seed)
     n = sum(SPLITS.values())
     pixels = rng.integers(0, 40, (n, SIZE, SIZE)).astype(np.uint8)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pipeline.errors import TrainingError
 from pipeline.evaluation.subsets import Rows
 
-VALIDATIONS = 5  # over a training, evenly spaced
+VALIDATIONS = 4  # over a training, evenly spaced
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,8 @@ def fit_linear_heads(features: Tensor, labels: Tensor, strengths: Sequence[float
         solver.zero_grad()
         logits = along @ (weights * steps) + biases * bias_step  # [G, n, C]
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * known
-        total = losses.sum() + (penalties * (weights * steps).square()).sum() / 2
-        total.backward()  # type: ignore[no-untyped-call]
+        total: Tensor = losses.sum() + (penalties * (weights * steps).square()).sum() / 2
+        total.backward()
         return total
 
     solver.step(closure)  # type: ignore[no-untyped-call]

@@ -109,8 +109,11 @@ def evaluate_segmentation(
     size = source.gather(labelled.images["row"].head(1).to_numpy()).shape[-1]
     truth = draw_masks(labelled.images["image_id"], masks, size)
     test = labelled.places("test")
-    if not truth[as_rows(test)].any():
-        raise EvaluationError(f"{benchmark} has no test image with a mask: leave it out of `finetune.segmentation`.")
+    for split in ("validate", "test"):
+        if not truth[as_rows(labelled.places(split))].any():
+            raise EvaluationError(
+                f"{benchmark} has no {split} image with a mask: leave it out of params `finetune.segmentation`."
+            )
     subsets = draw_subsets(labelled, config.draws, config.seed)
     runs = {
         (init, percent, draw): _segment(
@@ -182,8 +185,14 @@ def _predict(decoder: Decoder, pyramid: FrozenPyramid, places: Rows) -> Tensor:
 
 
 def _by_threshold(probabilities: Tensor, truth: Tensor) -> NDArray[np.float64]:
-    """Mean Dice of some images [n, S, S] at each of THRESHOLDS."""
-    return np.array([dice(probabilities >= threshold, truth).mean() for threshold in THRESHOLDS])
+    """Worth of each of THRESHOLDS on images [n, S, S]: half their mean Dice, half that of the positive ones.
+
+    By the mean over all images alone, a model that is not yet sure is best off with no mask anywhere.
+    """
+    values = np.stack([dice(probabilities >= threshold, truth) for threshold in THRESHOLDS])  # [T, n]
+    positive = truth.flatten(1).any(1).numpy()
+    worth: NDArray[np.float64] = (values.mean(axis=1) + values[:, positive].mean(axis=1)) / 2
+    return worth
 
 
 def dice(called: Tensor, truth: Tensor) -> NDArray[np.float64]:

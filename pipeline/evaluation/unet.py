@@ -7,7 +7,8 @@ The decoder climbs from the last stage's features to the stem's, taking in each 
 from collections.abc import Sequence
 
 import torch
-from monai.networks.blocks import UnetBasicBlock, UpSample
+from monai.networks.blocks.dynunet_block import UnetBasicBlock
+from monai.networks.blocks.upsample import UpSample
 from torch import Tensor, nn
 
 from pipeline.evaluation.encoders import BATCH, as_rows

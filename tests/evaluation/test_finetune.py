@@ -104,7 +104,7 @@ def test_random_is_the_same_architecture_with_the_seeds_weights(encoder):
     )
     other = encoders_of(["random"], encoder, "", 1)["random"].resnet.embedder["embedder"].convolution.weight
     assert not torch.equal(first.resnet.embedder["embedder"].convolution.weight, other)
-    with pytest.raises(ModelError, match="no folder ./none"):
+    with pytest.raises(ModelError, match=r"no folder \./none"):
         encoders_of(["imagenet"], encoder, "./none", 0)
 
 

@@ -134,16 +134,16 @@ def test_the_same_again(encoder, result):
 
 def test_all_masks_empty_is_an_error(encoder):
     *_, table, _ = squares()
-    with pytest.raises(EvaluationError, match="demo has no test image with a mask"):
+    with pytest.raises(EvaluationError, match="demo has no validate image with a mask"):
         evaluate(encoder, masks=table.clear())
 
 
-def test_a_training_that_learns_nothing_finds_no_mask(encoder):
-    """Constant scores: whatever is called, it is the same for every pixel, and the empty mask is the better choice."""
+def test_constant_scores_call_every_pixel_alike(encoder):
+    """All is called where nothing can be told apart: images with a mask count a little, those without nothing."""
     config = SegmentationConfig(draws=1, fit=FitConfig(1, 4, 1e-9, 0.0), resamples=50)
     constant = PatchEncoder("basic", (1,), (8,), 8, 1).eval()
     for parameter in constant.parameters():
         torch.nn.init.zeros_(parameter)
     found = evaluate(constant, config=config, inits=("pretrained",))
-    assert found.metrics["dice_100"] == found.metrics["dice_without_any_mask"]
-    assert found.metrics["dice_positive_100"] == 0
+    assert set(found.dice.filter(~pl.col("positive"))["dice"].unique()) <= {0.0, 1.0}
+    assert found.metrics["dice_positive_100"] < 0.35

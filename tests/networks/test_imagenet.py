@@ -54,7 +54,7 @@ def test_what_is_no_resnet_is_an_error(checkpoint, tmp_path):
         load_imagenet("./nowhere", 2)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"depths": [1, 1, 1], "hidden_sizes": [8, 24, 32]}))
-    with pytest.raises(ModelError, match="hold no fitting encoder.stages.1"):
+    with pytest.raises(ModelError, match=r"hold no fitting encoder\.stages\.1"):
         load_imagenet(str(folder), 2)
     (folder / "config.json").write_text(json.dumps(config | {"hidden_act": "gelu"}))
     with pytest.raises(ModelError, match="hidden_act gelu, not relu"):
