@@ -87,7 +87,7 @@ def fit_linear_heads(features: Tensor, labels: Tensor, strengths: Sequence[float
         logits = along @ (weights * steps) + biases * bias_step  # [G, n, C]
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * known
         total: Tensor = losses.sum() + (penalties * (weights * steps).square()).sum() / 2
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         return total
 
     solver.step(closure)  # type: ignore[no-untyped-call]
