@@ -240,6 +240,35 @@ class Evaluation(Section):
     resamples: Annotated[int, Field(ge=100)]  # of the patients, for 95 % intervals
 
 
+class Fit(Section):
+    """A small training; `evaluation.fitting.FitConfig` describes each."""
+
+    steps: Positive
+    batch: Positive
+    lr: Annotated[float, Field(gt=0.0, lt=1.0)]
+    weight_decay: Weight
+
+
+class Finetune(Section):
+    """What is fine-tuned at 1, 10 and 100 % of a benchmark's training images, and from where."""
+
+    benchmarks: tuple[str, ...]  # to classify
+    segmentation: tuple[str, ...]  # benchmarks with masks to segment
+    inits: tuple[Literal["pretrained", "random", "imagenet"], ...]  # how encoders start
+    imagenet: str  # hub id | folder of a ResNet in transformers' format, for the init imagenet
+    encoder: Literal["frozen", "full"]  # for classification; segmentation keeps it frozen
+    seeds: Positive  # draws of the 1 % and 10 % subsets to classify by
+    decoder_seeds: Positive  # and to segment by, which takes longer
+    tuning: Fit  # of a full encoder with its head
+    decoder: Fit  # of the segmentation
+
+    @model_validator(mode="after")
+    def _compares(self) -> "Finetune":
+        if "pretrained" not in self.inits or len(set(self.inits)) < len(self.inits):
+            raise ValueError(f"inits must name pretrained, and each once, not {', '.join(self.inits) or 'nothing'}")
+        return self
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -266,6 +295,7 @@ class Params(Section):
     train: Train
     augment: Augment
     evaluation: Evaluation
+    finetune: Finetune
 
     @model_validator(mode="after")
     def _benchmarks_are_known(self) -> "Params":
@@ -274,10 +304,16 @@ class Params(Section):
                 raise ValueError(f"benchmarks.{name} is no benchmark; those are {', '.join(BENCHMARKS)}")
             if folder.votes is not None and name != "vinbigdata":
                 raise ValueError(f"benchmarks.{name}.votes is not a parameter: votes are vinbigdata's")
-        for section in ("grounding", "finding_maps", "unseen"):
-            for name in getattr(self, section):
-                if name not in self.benchmarks:
-                    raise ValueError(f"{section} names {name!r}, which is not among the benchmarks")
+        tasks = {
+            "grounding": self.grounding,
+            "finding_maps": self.finding_maps,
+            "unseen": self.unseen,
+            "finetune.benchmarks": self.finetune.benchmarks,
+            "finetune.segmentation": self.finetune.segmentation,
+        }
+        for task, names in tasks.items():
+            if unknown := [name for name in names if name not in self.benchmarks]:
+                raise ValueError(f"{task} names {unknown[0]!r}, which is not among the benchmarks")
         return self
 
 

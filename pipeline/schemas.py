@@ -148,6 +148,34 @@ GROUNDED = pa.schema([
     _required("dice", pa.float64()),
 ])  # fmt: skip
 
+SUBSETS = pa.schema([
+    _required("subset", pa.int32()),  # of several draws, from 0
+    _required("image_id", pa.string()),
+    _required("patient_id", pa.string()),
+    _required("percent", pa.int16()),  # 1 | 10 | 100: the smallest subset that holds the image; larger ones do too
+])  # fmt: skip
+
+FINETUNED_SCORES = pa.schema([
+    _required("image_id", pa.string()),  # test images
+    _required("patient_id", pa.string()),
+    _required("finding", pa.string()),
+    _required("label", pa.int8()),
+    _required("init", pa.string()),  # pretrained | random | imagenet
+    _required("percent", pa.int16()),
+    _required("subset", pa.int32()),
+    _required("score", pa.float32()),
+])  # fmt: skip
+
+DICE = pa.schema([
+    _required("image_id", pa.string()),  # test images
+    _required("patient_id", pa.string()),
+    _required("positive", pa.bool_()),  # whether the image has a mask
+    _required("init", pa.string()),
+    _required("percent", pa.int16()),
+    _required("subset", pa.int32()),
+    _required("dice", pa.float64()),
+])  # fmt: skip
+
 POINTS = pa.schema([
     _required("stream", pa.string()),  # pathology | anatomy
     _required("query", pa.string()),

@@ -18,7 +18,7 @@ CONTACT_SHEET = Path("data/phantom/contact_sheet.png")
 def main() -> None:
     params = stage_params(
         "method", "scale", "data", "corpus", "benchmarks", "corpus_benchmarks", "grounding", "finding_maps", "unseen",
-        "retrieval",
+        "retrieval", "finetune",
     )  # fmt: skip
     described = params.model_dump(mode="json")
     sheet = CONTACT_SHEET if CONTACT_SHEET.is_file() else None

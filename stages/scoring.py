@@ -1,13 +1,15 @@
-"""What the evaluations share: the trained model as a scorer, and the prompts of a benchmark."""
+"""What the evaluations share: the trained model as a scorer, encoders to fine-tune, the prompts of a benchmark."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
 import torch
 from safetensors.torch import load_file
 
+from pipeline.evaluation.encoders import encoders_of
 from pipeline.evaluation.scorer import MeDSLIPScorer, Prompts, Scorer
+from pipeline.networks.backbone import PatchEncoder
 from pipeline.networks.io import load_model
 from pipeline.schemas import PROMPTS, read_table
 from stages.trained import PRETRAINED, VECTORS
@@ -19,6 +21,12 @@ def load_scorer() -> Scorer:
     """The best model of the pre-training."""
     model = load_model(PRETRAINED / "best").model.to("cuda" if torch.cuda.is_available() else "cpu")
     return MeDSLIPScorer(model, load_file(VECTORS)["pathology/explanation"])
+
+
+def load_encoders(inits: Sequence[str], imagenet: str, seed: int) -> dict[str, PatchEncoder]:
+    """The best model's image encoder, and those that it is compared with (`evaluation.encoders`)."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return encoders_of(inits, load_model(PRETRAINED / "best").model.backbone.to(device), imagenet, seed)
 
 
 def benchmark_prompts(benchmark: str, labelled: Iterable[str]) -> tuple[list[str], dict[str, Prompts]]:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from pipeline.evaluation.common_findings import COMMON, common_subset
 from pipeline.evaluation.results import write_results
-from pipeline.evaluation.subsets import COMMON, common_subset
 from pipeline.evaluation.zero_shot import evaluate_zero_shot
 from pipeline.images.shards import ImageShards
 from pipeline.schemas import IMAGES, LABELS, SCORES, read_table, write_table

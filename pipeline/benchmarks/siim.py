@@ -24,7 +24,7 @@ SOURCE = Source(
     licence="competition rules, non-commercial research and education",
     access="https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation",
 )
-FRACTIONS = {"train": 0.5, "validate": 0.2, "test": 0.3}
+FRACTIONS = {"train": 0.7, "validate": 0.15, "test": 0.15}
 FINDINGS = {"EncodedPixels": "pneumothorax"}
 NO_MASK = "-1"
 

@@ -26,10 +26,14 @@ class PatchEncoder(nn.Module):
         widths: channels that each stage puts out; ResNet-50's are 256, 512, 1024.
         stem: channels of the first convolution; ResNet-50's are 64.
         channels: 3 repeats a grey image and uses ImageNet's statistics; 1 keeps it grey.
+
+    Attributes:
+        architecture: these arguments, from which an encoder of the same kind can be made.
     """
 
     def __init__(self, block: str, depths: Sequence[int], widths: Sequence[int], stem: int, channels: int) -> None:
         super().__init__()
+        self.architecture = (block, tuple(depths), tuple(widths), stem, channels)
         self.resnet = ResNet(block, depths, widths, stem, channels)
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else (GREY_MEAN, GREY_STD)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
@@ -46,10 +50,17 @@ class PatchEncoder(nn.Module):
         Returns:
             Patch features [B, C, g, g]; g is S / 16 after three stages.
         """
+        features: Tensor = self.resnet(self._normalised(images))
+        return features
+
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """Features of the stem [B, stem, S / 2, S / 2] and of each stage [B, width, s, s], s from S / 4 on halved."""
+        return self.resnet.pyramid(self._normalised(images))
+
+    def _normalised(self, images: Tensor) -> Tensor:
         if images.shape[1] == 1:
             images = (images - self.mean) / self.std  # broadcasts to the encoder's channels
-        features: Tensor = self.resnet(images.contiguous(memory_format=torch.channels_last))
-        return features
+        return images.contiguous(memory_format=torch.channels_last)
 
 
 class ResNet(nn.Module):
@@ -69,6 +80,15 @@ class ResNet(nn.Module):
         x: Tensor = self.embedder["pooler"](F.relu_(self.embedder["embedder"](images)))
         features: Tensor = self.encoder["stages"](x)
         return features
+
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """Normalised images [B, channels, S, S] to the features of the stem, before its pooling, and of each stage."""
+        levels: list[Tensor] = [F.relu_(self.embedder["embedder"](images))]
+        x = self.embedder["pooler"](levels[0])
+        for stage in self.encoder["stages"].children():
+            x = stage(x)
+            levels.append(x)
+        return levels
 
 
 class Stage(nn.Module):

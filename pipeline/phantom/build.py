@@ -21,6 +21,7 @@ from pipeline.phantom.scene import SEEN, UNSEEN
 SMALLEST = 64  # pixels that a chest can still be drawn on
 MINIMUM = 12  # images per dataset, so that each split has some of each label
 POSITIVE_SHARES = {rsna.FOLDER: 0.35, siim.FOLDER: 0.35, covidx.FOLDER: 0.45}
+CXR14_TESTED = 0.25
 RAHMAN_SHARES = {"COVID": 0.35, "Lung_Opacity": 0.25, "Viral Pneumonia": 0.1}  # the others are normal
 # The findings of a film of each class of Rahman et al.: one of these at least.
 RAHMAN_FINDINGS = {
@@ -28,7 +29,7 @@ RAHMAN_FINDINGS = {
     "Lung_Opacity": ["infiltrate", "consolidation", "ground-glass opacity", "edema"],
     "Viral Pneumonia": ["pneumonia"],
 }
-COVIDX_SHARES = {"train": 0.4, "val": 0.25, "test": 0.35}
+COVIDX_SHARES = {"train": 0.71, "val": 0.12, "test": 0.17}
 # What a reader of films would also call pneumonia: a phantom with one of these would have no certain RSNA label.
 LIKE_PNEUMONIA = ("consolidation", "infiltrate", "ground-glass opacity")
 _Item = TypeVar("_Item")
@@ -42,7 +43,7 @@ class PhantomParams:
         seed: of everything.
         size: pixels of the square images.
         studies: of the pre-training corpus; about one in twelve has a second image.
-        cxr14: images, half of them in the test list.
+        cxr14: images, a quarter of them in the test list.
         rsna: images.
         siim: images.
         covidx: images, in three splits.
@@ -53,10 +54,10 @@ class PhantomParams:
     seed: int
     size: int = 256
     studies: int = 2000
-    cxr14: int = 500
+    cxr14: int = 1000
     rsna: int = 400
-    siim: int = 400
-    covidx: int = 400
+    siim: int = 860
+    covidx: int = 840
     vinbigdata: int = 300
     rahman: int = 300
 
@@ -112,7 +113,7 @@ def _write_corpus(root: Path, params: PhantomParams, darkroom: Darkroom) -> tupl
 
 def _write_cxr14(folder: Path, params: PhantomParams, darkroom: Darkroom) -> pl.DataFrame:
     cases, layout = _rngs(params, 1)
-    tested = params.cxr14 // 2
+    tested = round(CXR14_TESTED * params.cxr14)
     counts = {"train_val": params.cxr14 - tested, "test": tested}
     splits = {part: sample_cohort(cases, count, share=0.6, returning=0.3) for part, count in counts.items()}
     return cxr14.write_cxr14(folder, splits, params.size, layout, darkroom)

@@ -109,15 +109,15 @@ def evaluations(params: Mapping[str, Any]) -> dict[str, list[str]]:
     Args:
         params: nested as in params.yaml.
     """
-    finetune = params.get("finetune", {})
-    zero_shot = [*params["benchmarks"], *params.get("corpus_benchmarks", ())]
+    finetune = params["finetune"]
+    zero_shot = [*params["benchmarks"], *params["corpus_benchmarks"]]
     return {
         "zero_shot": zero_shot,
         "grounding": [*params["grounding"]],
-        "finetune": [*finetune.get("benchmarks", ())],
-        "segmentation": [*finetune.get("segmentation", ())],
-        "retrieval": [*params.get("retrieval", ())],
-        "unseen": [*params.get("unseen", ())],
+        "finetune": [*finetune["benchmarks"]],
+        "segmentation": [*finetune["segmentation"]],
+        "retrieval": [*params["retrieval"]],
+        "unseen": [*params["unseen"]],
         "finding_maps": [*params["finding_maps"]],
     }
 

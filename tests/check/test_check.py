@@ -88,7 +88,7 @@ def test_a_missing_dataset_stops_the_experiment_only_if_configured(data: Path) -
     assert one(examined, "siim").state == one(examined, "openi").state == "missing"
     assert len(examined.problems) == 1
     assert "siim-acr is missing: ask for SIIM-ACR Pneumothorax at https://www.kaggle.com" in examined.problems[0]
-    assert look(data, "~benchmarks.siim").problems == []
+    assert look(data, "~benchmarks.siim", "finetune.benchmarks=[]", "finetune.segmentation=[]").problems == []
     assert look(data, "benchmarks.siim.folder=elsewhere").problems == []
 
 

@@ -53,3 +53,16 @@ def test_three_channels_take_grey_or_normalised_images():
     encoder = PatchEncoder("basic", (1,), (8,), 8, 3).eval()
     grey = torch.rand(2, 1, 32, 32)
     torch.testing.assert_close(encoder(grey), encoder((grey - encoder.mean) / encoder.std))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_pyramid_ends_in_the_features(shape):
+    encoder = PatchEncoder(*shape).eval()
+    images = torch.rand(2, 1, 64, 64)
+    levels = encoder.pyramid(images)
+    widths = (shape[3], *shape[2])
+    assert [tuple(level.shape) for level in levels] == [(2, width, 32 >> k, 32 >> k) for k, width in enumerate(widths)]
+    torch.testing.assert_close(levels[-1], encoder(images))
+    stem = encoder.resnet.embedder["embedder"](encoder._normalised(images)).relu()
+    torch.testing.assert_close(levels[0], stem)
+    assert PatchEncoder(*encoder.architecture).architecture == encoder.architecture

@@ -1,0 +1,41 @@
+"""Fine-tuned classification of one benchmark."""
+
+from pathlib import Path
+
+from pipeline.evaluation.finetune import FinetuneConfig, evaluate_finetuned
+from pipeline.evaluation.fitting import FitConfig
+from pipeline.evaluation.results import write_results
+from pipeline.images.shards import ImageShards
+from pipeline.schemas import FINETUNED_SCORES, IMAGES, LABELS, SUBSETS, read_table, write_table
+from pipeline.training.augmentation import AugmentConfig
+from stages.common import fix_torch, run, stage_params
+from stages.scoring import load_encoders
+
+
+def main(name: str) -> None:
+    params = stage_params("seed", "threads", "augment", "evaluation", "finetune")
+    fix_torch(params)
+    tables, chosen = Path("data/benchmarks") / name, params.finetune
+    result = evaluate_finetuned(
+        load_encoders(chosen.inits, chosen.imagenet, params.seed),
+        ImageShards(Path("data/images") / name),
+        read_table(tables / "images.parquet", IMAGES),
+        read_table(tables / "labels.parquet", LABELS),
+        FinetuneConfig(
+            encoder=chosen.encoder,
+            draws=chosen.seeds,
+            fit=FitConfig(**chosen.tuning.model_dump()),
+            augment=AugmentConfig(**params.augment.model_dump()),
+            resamples=params.evaluation.resamples,
+            seed=params.seed,
+        ),
+        benchmark=name,
+    )
+    path = Path("reports/finetune") / f"{name}.json"
+    write_results(result.metrics, path)
+    write_table(result.scores, path.with_suffix(".parquet"), FINETUNED_SCORES)
+    write_table(result.subsets, path.with_name(f"{name}_subsets.parquet"), SUBSETS)
+
+
+if __name__ == "__main__":
+    run(main)
