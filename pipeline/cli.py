@@ -49,7 +49,7 @@ def results() -> None:
     """Print the result table of the last run, and how to see more."""
     from pipeline.reporting.terminal import print_results
 
-    print_results(Path("reports"), load_params(["benchmarks", "grounding"]).model_dump())
+    print_results(Path("reports"), load_params([*Params.model_fields]).model_dump())
 
 
 @app.command()

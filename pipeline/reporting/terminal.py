@@ -1,6 +1,6 @@
 """Tables in the terminal: the results of the last run, and the comparison of all runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,16 +71,33 @@ def print_results(reports: Path, params: Mapping[str, Any]) -> None:
 
 
 def results_table(outcome: Outcome) -> Table:
-    """One line per evaluation: headline figure with its 95 % interval, F1 and accuracy, and the test images."""
+    """One line per figure: headline with its 95 % interval, F1 and accuracy, what it has to beat, and the images."""
     table = Table(title="Results on test images, macro means with 95 % intervals by patient")
-    for name in ("evaluation", "headline", "95 % interval", "F1", "accuracy", "chance", "images"):
+    for name in ("evaluation", "headline", "95 % interval", "F1", "accuracy", "to beat", "images"):
         table.add_column(name, justify="left" if name == "evaluation" else "right")
     for benchmark, results in outcome.zero_shot.items():
         table.add_row(f"zero-shot {benchmark}", *_cells(results, "auroc", "AUROC"), "0.500", _images(results))
     for benchmark, results in outcome.grounding.items():
         chance = figure(results.get("chance", {}).get("pointing_game"))
         table.add_row(f"grounding {benchmark}", *_cells(results, "pointing_game", "pointing"), chance, _images(results))
+    for task, metric, word in (("finetune", "auroc", "AUROC"), ("segmentation", "dice", "Dice")):
+        for benchmark, results in outcome.tasks[task].items():
+            for row in _tuned(results["runs"], metric, word):
+                table.add_row(f"{task} {benchmark}, {row[0]}", *row[1:])
+    for name, results in outcome.tasks["retrieval"].items():
+        chance, pairs = figure(results["chance_p_at_10"]), str(results["pairs"])
+        table.add_row(f"retrieval {name}", f"P@10 {figure(results['p_at_10'])}", "", "", "", chance, pairs)
     return table
+
+
+def _tuned(runs: Mapping[str, Any], metric: str, word: str) -> Iterator[tuple[str, ...]]:
+    """By share of the training images: the pre-trained encoder's figure, which has random weights to beat."""
+    random = runs.get("random", {})
+    for percent, run in runs["pretrained"].items():
+        low, high = run[f"{metric}_interval"]
+        beaten = figure(random[percent][metric]) if random else ""
+        learned = f"{percent} % ({run['images']} images)"
+        yield learned, f"{word} {figure(run[metric])}", f"{low:.3f} to {high:.3f}", "", "", beaten
 
 
 def print_comparison(sort: str | None, shown: Shown) -> None:

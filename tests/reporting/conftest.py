@@ -33,7 +33,9 @@ PARAMS = {
     "benchmarks": {name: {} for name in FINDINGS},
     "grounding": ["rsna"],
     "finding_maps": ["cxr14"],
+    "corpus_benchmarks": [],
     "retrieval": ["corpus"],
+    "unseen": ["covidx"],
     "finetune": {"benchmarks": ["cxr14", "siim"], "segmentation": ["siim"]},
 }
 
@@ -176,7 +178,7 @@ def write_downstream(reports: Path, rng: np.random.Generator) -> None:
     )  # fmt: skip
     direction = {f"p_at_{rank}": 0.3 for rank in (1, 3, 10)} | {f"chance_p_at_{rank}": 0.04 for rank in (1, 3, 10)}
     both = {key: direction | {"p_at_10_interval": [0.25, 0.35]} for key in ("image_to_text", "text_to_image")}
-    write_results({**both, "pairs": 812}, reports / "retrieval" / "corpus.json")
+    write_results({**both, "p_at_10": 0.3, "chance_p_at_10": 0.04, "pairs": 812}, reports / "retrieval" / "corpus.json")
     write_results({"category": 0.61, "explanation": 0.83}, reports / "unseen" / "covidx.json")
 
 

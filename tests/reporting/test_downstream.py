@@ -99,7 +99,7 @@ def test_tables_hold_the_figures_of_their_task_alone(outcome: Outcome) -> None:
 
 def test_what_a_run_evaluates_comes_from_its_parameters() -> None:
     params = {"benchmarks": {"rsna": {}}, "grounding": [], "finding_maps": [], "corpus_benchmarks": ["mimic16"],
-              "finetune": {"benchmarks": ["rsna"], "segmentation": []}}  # fmt: skip
+              "retrieval": [], "unseen": [], "finetune": {"benchmarks": ["rsna"], "segmentation": []}}  # fmt: skip
     tasks = evaluations(params)
     assert tasks["zero_shot"] == ["rsna", "mimic16"]
     assert tasks["finetune"] == ["rsna"]

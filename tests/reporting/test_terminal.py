@@ -20,15 +20,23 @@ def test_the_result_table_has_a_line_per_evaluation(inputs: ReportInputs) -> Non
     outcome = load_outcome(inputs.reports, inputs.params)
     console = Console(width=120, file=io.StringIO(), record=True)
     console.print(terminal.results_table(outcome))
-    lines = [line for line in console.export_text().splitlines() if "zero-shot" in line or "grounding" in line]
+    printed = console.export_text().splitlines()
+    lines = [line for line in printed if "zero-shot" in line or "grounding" in line]
     assert [line.split()[2] for line in lines] == ["cxr14", "rsna", "siim", "covidx", "rsna"]
     assert f"{outcome.zero_shot['siim']['auroc']:.3f}" in lines[2]
     assert "0.140" in lines[4]  # chance
+    (tenth,) = (line for line in printed if "finetune siim, 10 %" in line)
+    assert "AUROC 0.800" in tenth
+    assert "0.750 to 0.850" in tenth
+    assert "0.600" in tenth
+    (found,) = (line for line in printed if "retrieval" in line)
+    assert "P@10 0.300" in found
+    assert "0.040" in found
 
 
-def test_results_that_are_not_there_name_the_remedy(tmp_path: Path) -> None:
+def test_results_that_are_not_there_name_the_remedy(inputs: ReportInputs, tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="run `dvc repro` first"):
-        terminal.print_results(tmp_path, {"benchmarks": [], "grounding": [], "finding_maps": []})
+        terminal.print_results(tmp_path, inputs.params)
 
 
 def test_the_comparison_prints_runs_switches_and_published_rows(
