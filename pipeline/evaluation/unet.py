@@ -31,6 +31,7 @@ class Decoder(nn.Module):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)  # encoders differ in scale
         before, levels = widths[-1], []
         for skip in reversed(widths[:-1]):
             levels.append(Level(before, skip, max(NARROWEST, skip // NARROWING)))
@@ -40,8 +41,8 @@ class Decoder(nn.Module):
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
         """Features [B, width, s, s], s halved from level to level, to logits [B, S, S]."""
-        x = pyramid[-1]
-        for level, skip in zip(self.levels, reversed(pyramid[:-1]), strict=True):
+        x, *skips = (norm(level) for norm, level in reversed([*zip(self.norms, pyramid, strict=True)]))
+        for level, skip in zip(self.levels, skips, strict=True):
             x = level(x, skip)
         logits: Tensor = self.last(x)  # [B, 1, S, S]
         return logits[:, 0]
