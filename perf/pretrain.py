@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pipeline.images.shards import ImageShards, build_shards
-from pipeline.losses import LossConfig, Targets, medslip_terms, term_weights
+from pipeline.losses.medslip import LossConfig, Targets, medslip_terms, term_weights
 from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
 from pipeline.training.augmentation import AugmentConfig
 from pipeline.training.data import Examples, Rows

@@ -83,6 +83,7 @@ BROKEN_IMAGES = pa.schema([
 ])  # fmt: skip
 
 PRESENT, ABSENT, UNCERTAIN = "present", "absent", "uncertain"
+SEVERITIES = ("subtle", "mild", "moderate", "severe")
 
 TRIPLETS = pa.schema([
     _required("study_id", pa.string()),
@@ -108,6 +109,28 @@ EXISTENCE = pa.schema([
     _required("anatomy", pa.int16()),
     _required("pathology", pa.int16()),
     _required("value", pa.int8()),  # 1 present, 0 absent, 2 uncertain; not mentioned is no row
+])  # fmt: skip
+
+LABEL_TEXTS = pa.schema([
+    _required("index", pa.int32()),  # the categories alone come first
+    pa.field("category", pa.string()),  # null where the text is a whole report
+    pa.field("location", pa.string()),
+    pa.field("severity", pa.string()),
+    _required("plain", pa.int32()),  # index of the category alone
+    _required("mirror", pa.int32()),  # index of the label with left and right exchanged
+    _required("text", pa.string()),
+])  # fmt: skip
+
+STUDY_LABELS = pa.schema([
+    _required("study_id", pa.string()),
+    _required("label", pa.int32()),  # of LABEL_TEXTS
+    _required("state", pa.string()),  # PRESENT | UNCERTAIN
+])  # fmt: skip
+
+FINDINGS = pa.schema([
+    _required("study_id", pa.string()),
+    _required("category", pa.int32()),  # of LABEL_TEXTS
+    _required("state", pa.string()),  # PRESENT | ABSENT | UNCERTAIN; not mentioned is no row
 ])  # fmt: skip
 
 PROMPTS = pa.schema([

@@ -16,7 +16,7 @@ from PIL import Image
 
 from pipeline import schemas
 from pipeline.images.shards import build_shards
-from pipeline.losses import TERMS
+from pipeline.losses.medslip import TERMS
 from pipeline.params import compose
 from pipeline.semantics.prompts import write_vectors
 
