@@ -13,7 +13,7 @@ from pipeline.losses.medfilip import ITMConfig
 from pipeline.networks.medfilip import MedFILIPConfig
 from pipeline.params import Params
 from pipeline.schemas import LABEL_TEXTS, read_table
-from pipeline.semantics.study_labels import StudyLabels
+from pipeline.semantics.label_indices import LabelIndices
 from pipeline.semantics.text_encoder import TextEncoder, load_encoder
 from pipeline.training.augmentation import AugmentConfig
 from pipeline.training.data import Examples
@@ -43,7 +43,7 @@ def examples(split: str) -> Examples:
     """The images of a split with their structured labels."""
     shards = ImageShards(Path("data/images/corpus"))
     images = split_images(split, shards)
-    labels = StudyLabels.load(LABELS, images["study_id"].to_list(), len(_texts()))
+    labels = LabelIndices.load(LABELS, images["study_id"].to_list(), len(_texts()))
     return Examples.of(shards, shards.row_of(images["image_id"]), labels)
 
 

@@ -13,7 +13,7 @@ from pipeline.imported import imported_folder
 from pipeline.model_card import CardInputs, model_card
 from pipeline.networks.io import StoredModel, load_medslip, save_model
 from pipeline.params import Params
-from pipeline.tracking import Training, training_run
+from pipeline.tracking import Training, project_root, training_run
 from pipeline.training.data import Examples
 from pipeline.training.loop import Result, TrainConfig, pretrain
 from pipeline.training.medslip import MeDSLIPMethod
@@ -47,7 +47,7 @@ def train(params: Params, chosen: ModuleType) -> None:
     learned, validation = chosen.examples("train"), chosen.examples("validate")
     fabric = launch(params.train.devices, params.train.nodes, params.train.precision)
     with training_run(training, fabric.is_global_zero) as tracked:
-        checkpoints = Path(".checkpoints/pretrain") / training.key
+        checkpoints = project_root() / ".checkpoints/pretrain" / training.key  # a copy that DVC runs in does not stay
         result = pretrain(method, config, learned, validation, PRETRAINED, checkpoints, tracked.log, fabric)
         if fabric.is_global_zero:
             write_outputs(result, len(learned), len(validation))

@@ -7,18 +7,22 @@ import polars as pl
 import torch
 from safetensors.torch import load_file
 
-from pipeline.evaluation.scorer import MeDSLIPScorer, Prompts
-from pipeline.networks.io import load_model
+from pipeline.evaluation.scorer import MeDSLIPScorer, Prompts, Scorer
+from pipeline.networks.io import StoredModel, load_model, load_tokenizer
 from pipeline.schemas import PROMPTS, read_table
 from stages.trained import PRETRAINED, VECTORS
 
 BENCHMARK_PROMPTS = Path("models/benchmark_prompts")
 
 
-def load_scorer() -> MeDSLIPScorer:
+def load_scorer() -> Scorer:
     """The best model of the pre-training."""
-    model = load_model(PRETRAINED / "best").model.to("cuda" if torch.cuda.is_available() else "cpu")
-    return MeDSLIPScorer(model, load_file(VECTORS)["pathology/explanation"])
+    stored, device = load_model(PRETRAINED / "best"), "cuda" if torch.cuda.is_available() else "cpu"
+    if isinstance(stored, StoredModel):
+        return MeDSLIPScorer(stored.model.to(device), load_file(VECTORS)["pathology/explanation"])
+    from pipeline.evaluation.medfilip_scorer import MedFILIPScorer  # late: MeDSLIP does without transformers
+
+    return MedFILIPScorer(stored.model.to(device), load_tokenizer(stored.tokenizer))
 
 
 def class_prompts(benchmark: str, style: str, labelled: Iterable[str]) -> tuple[list[str], Prompts]:

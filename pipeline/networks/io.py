@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from pipeline.errors import ModelError
 from pipeline.networks.medfilip import MedFILIP, MedFILIPConfig
 from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
@@ -141,6 +144,25 @@ def load_medslip(folder: Path) -> StoredModel:
     if not isinstance(found, StoredModel):
         raise ModelError(f"{folder} holds MedFILIP, and this is for MeDSLIP only: pre-train with method=medslip.")
     return found
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer that `save_medfilip` stored.
+
+    Raises:
+        ModelError: its files are missing or unreadable.
+    """
+    from transformers import AutoTokenizer  # late: evaluations of other models do without
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(  # type: ignore[no-untyped-call]
+            folder, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{folder} holds no readable tokenizer: run `dvc repro pretrain`, or `dvc pull` to fetch the model."
+        ) from error
+    return tokenizer
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

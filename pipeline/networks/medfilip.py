@@ -83,7 +83,11 @@ class MedFILIP(nn.Module):
 
     def embed_images(self, images: Tensor) -> Tensor:
         """u of equation (6), of length 1: [N, d]."""
-        pooled = self.backbone(images).mean((2, 3))  # [N, C]
+        return self.project(self.backbone(images))
+
+    def project(self, features: Tensor) -> Tensor:
+        """u from the image encoder's features [N, C, g, g]: [N, d]."""
+        pooled = features.mean((2, 3))  # [N, C]
         return F.normalize(self.image_projection(pooled), dim=-1)
 
     def embed_texts(self, tokens: Tensor) -> Tensor:

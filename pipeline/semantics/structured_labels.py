@@ -107,7 +107,10 @@ def _label_table(categories: list[str], stated: pl.DataFrame, knowledge: Knowled
     table = table.join(
         mirror, left_on=["category", "other", "severity"], right_on=_LABEL, nulls_equal=True, maintain_order="left"
     )
-    texts = [label_text(*row, knowledge) for row in table.select(_LABEL).rows()]
+    texts = [
+        label_text(category, location, severity, knowledge)
+        for category, location, severity in table.select(_LABEL).rows()
+    ]
     return table.select("index", *_LABEL, "plain", "mirror", text=pl.Series(texts, dtype=pl.String))
 
 

@@ -19,7 +19,7 @@ NOTHING = -1
 
 
 @dataclass(frozen=True)
-class StudyLabels:
+class LabelIndices:
     """The labels of a sequence of samples.
 
     Attributes:
@@ -30,7 +30,7 @@ class StudyLabels:
     indices: npt.NDArray[np.int32]
 
     @classmethod
-    def load(cls, folder: Path, study_ids: Sequence[str], labels: int) -> "StudyLabels":
+    def load(cls, folder: Path, study_ids: Sequence[str], labels: int) -> "LabelIndices":
         """Read the labels of samples.
 
         Args:
@@ -47,11 +47,12 @@ class StudyLabels:
             *(stated.filter(pl.col("state") == state) for state in (PRESENT, UNCERTAIN)),
             *(findings.filter(pl.col("state") == state) for state in (PRESENT, UNCERTAIN, ABSENT)),
         ]
-        if any(len(kind) and not 0 <= kind["label"].min() <= kind["label"].max() < labels for kind in kinds):  # type: ignore[operator]
+        if any(not kind["label"].is_between(0, labels - 1).all() for kind in kinds):
             raise TableError(f"{folder} names labels that its texts.parquet lacks: run `dvc repro labels`.")
         studies = pl.Series("study_id", study_ids, dtype=pl.String)
-        longest = max([1, *(kind.group_by("study_id").len()["len"].max() or 0 for kind in kinds)])  # type: ignore[type-var]
-        return cls(np.stack([_padded(kind, studies, int(longest)) for kind in kinds], axis=1))  # type: ignore[call-overload]
+        counts = pl.concat([kind.group_by("study_id").len() for kind in kinds])["len"].to_numpy()
+        longest = int(counts.max(initial=1))
+        return cls(np.stack([_padded(kind, studies, longest) for kind in kinds], axis=1))
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -68,5 +69,5 @@ def _padded(kind: pl.DataFrame, studies: pl.Series, longest: int) -> npt.NDArray
     places = found.select("row", "label", place=pl.int_range(pl.len()).over("row"))
     padded = np.full((len(distinct), longest), NOTHING, dtype=np.int32)
     padded[places["row"].to_numpy(), places["place"].to_numpy()] = places["label"].to_numpy()
-    rows = studies.to_frame().join(distinct, on="study_id", maintain_order="left")["row"].to_numpy()
-    return padded[rows]
+    rows = studies.to_frame().join(distinct, on="study_id", maintain_order="left")["row"]
+    return padded.take(rows.to_numpy(), axis=0)
