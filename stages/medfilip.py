@@ -65,5 +65,4 @@ def _texts() -> pl.DataFrame:
 def _architecture(encoder: TextEncoder) -> dict[str, Any]:
     """The text transformer's configuration, without what names files and versions."""
     left_out = {"_name_or_path", "architectures", "transformers_version", "dtype", "torch_dtype"}
-    described = {**encoder.model.config.to_diff_dict(), "model_type": encoder.model.config.model_type}
-    return {name: value for name, value in described.items() if name not in left_out}
+    return {name: value for name, value in encoder.model.config.to_dict().items() if name not in left_out}

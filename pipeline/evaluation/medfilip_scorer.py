@@ -39,7 +39,10 @@ class MedFILIPScorer:
 
         head = _Head(self.model, self._texts(prompts))
         gradcam, features = GradCAM(head, target_layers="features"), self._features(images).requires_grad_()
-        maps = [gradcam.compute_map(features, class_idx=index) for index in range(len(prompts))]
+        maps = [
+            gradcam.compute_map(features, class_idx=index)  # type: ignore[no-untyped-call]
+            for index in range(len(prompts))
+        ]
         self.model.zero_grad()
         return torch.cat(maps, dim=1).detach().cpu()
 
@@ -74,7 +77,7 @@ class MedFILIPScorer:
     def _texts(self, prompts: Prompts) -> Tensor:
         new = [text for text in dict.fromkeys(prompts.texts) if text not in self._encoded]
         if new:
-            longest = self.model.text.config.max_position_embeddings
+            longest = self.model.config.text["max_position_embeddings"]
             tokens = self.tokenizer(new, padding=True, truncation=True, max_length=longest, return_tensors="pt")
             vectors = self.model.embed_texts(tokens["input_ids"].to(self.device))
             self._encoded.update(zip(new, vectors, strict=True))

@@ -7,7 +7,7 @@ frozen text encoder; images as the uint8 squares of the shards.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -66,6 +66,7 @@ class Scorer(Protocol):
         ...
 
 
+@runtime_checkable
 class StreamScorer(Scorer, Protocol):
     """A model that separates pathology from anatomy."""
 

@@ -23,7 +23,7 @@ class MedFILIPConfig:
     """What determines the network; the defaults are the paper's.
 
     Attributes:
-        text: the text transformer's Hugging Face configuration, with its model_type.
+        text: the text transformer's Hugging Face configuration, whole, with its model_type.
         block: "bottleneck" or "basic" residual blocks.
         depths: blocks per stage (1 to 4 stages, each at least 1 block).
         widths: channels out of each stage, as many as depths; for bottlenecks multiples of 4.
@@ -67,7 +67,7 @@ class MedFILIP(nn.Module):
         self.backbone = PatchEncoder(config.block, config.depths, config.widths, config.stem, config.channels)
         self.image_projection = nn.Linear(config.widths[-1], config.embed)
         self.text = text_transformer(config.text)
-        self.text_projection = nn.Linear(self.text.config.hidden_size, config.embed)
+        self.text_projection = nn.Linear(config.text["hidden_size"], config.embed)
         self.log_scale = nn.Parameter(torch.tensor(math.log(config.scale)))
         self.bias = nn.Parameter(torch.tensor(config.bias))
 
@@ -92,7 +92,7 @@ class MedFILIP(nn.Module):
 
     def embed_texts(self, tokens: Tensor) -> Tensor:
         """v of equation (7), of length 1, from padded token ids [M, T]: [M, d]."""
-        mask = tokens != self.text.config.pad_token_id
+        mask = tokens.ne(self.config.text["pad_token_id"])
         states = self.text(input_ids=tokens, attention_mask=mask).last_hidden_state  # [M, T, h]
         weights = mask.unsqueeze(-1).to(states.dtype)
         mean = (states * weights).sum(1) / weights.sum(1)  # over the tokens of each text [M, h]
@@ -104,5 +104,7 @@ def text_transformer(config: Mapping[str, Any]) -> nn.Module:
     from transformers import AutoConfig, AutoModel  # late: evaluations of other models do without
 
     known = AutoConfig.for_model(**config)
-    transformer: nn.Module = AutoModel.from_config(known, add_pooling_layer=False)
+    transformer: nn.Module = AutoModel.from_config(  # type: ignore[no-untyped-call]
+        known, add_pooling_layer=False
+    )
     return transformer

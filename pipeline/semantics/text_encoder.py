@@ -72,7 +72,10 @@ class TextEncoder:
         longest = int(self.model.config.max_position_embeddings)
         # RoBERTa numbers positions from padding_idx + 1, so that its table is longer than its input
         longest = min(longest, int(self.tokenizer.model_max_length))
-        return self.tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
+        tokens: BatchEncoding = self.tokenizer(
+            texts, padding=True, truncation=True, max_length=longest, return_tensors="pt"
+        )
+        return tokens
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:

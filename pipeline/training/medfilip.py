@@ -195,7 +195,7 @@ class MedFILIPMethod:
 
     def _distinct(self, labels: Tensor, generator: torch.Generator) -> Tensor:
         """The labels that the images own, once each, at most `loss.texts` drawn of them, padded with NOTHING: [M]."""
-        distinct = self._owned(labels).unique()
+        distinct = torch.unique(self._owned(labels))
         distinct = distinct[distinct != NOTHING]
         if self.loss.texts and len(distinct) > self.loss.texts:
             drawn = torch.randperm(len(distinct), generator=generator)[: self.loss.texts]

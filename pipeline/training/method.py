@@ -25,17 +25,22 @@ class Targets(Protocol):
 
 
 class Method(Protocol):
-    """A pre-training method with all its data but the examples.
+    """A pre-training method with all its data but the examples."""
 
-    Attributes:
-        terms: names of the loss terms.
-        queries: names of what it is validated on, by kind; the first kind's macro AUROC chooses the best epoch.
-        augmentation: how training images vary.
-    """
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the loss terms."""
+        ...
 
-    terms: tuple[str, ...]
-    queries: Mapping[str, tuple[str, ...]]
-    augmentation: AugmentConfig
+    @property
+    def queries(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of what it is validated on, by kind; the first kind's macro AUROC chooses the best epoch."""
+        ...
+
+    @property
+    def augmentation(self) -> AugmentConfig:
+        """How training images vary."""
+        ...
 
     @property
     def config(self) -> dict[str, Any]:

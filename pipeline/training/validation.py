@@ -66,7 +66,8 @@ def by_name(names: Sequence[str], values: Tensor) -> dict[str, float | None]:
 def term_means(sums: Tensor, counts: Tensor, fabric: Fabric) -> Tensor:
     """Each term's mean over all processes' entries, from every process's sums and numbers of them; on the CPU."""
     total, number = over_processes(fabric, torch.stack([sums, counts]), "sum")
-    return (total / number.clamp(min=1)).cpu()
+    means: Tensor = total / number.clamp(min=1)
+    return means.cpu()
 
 
 def shares(examples: Examples, batch: int, fabric: Fabric) -> Iterator[tuple[Tensor, Tensor]]:
