@@ -37,12 +37,16 @@ class MedFILIPScorer:
         """Grad-CAM (Selvaraju et al. 2017) of each cosine at the encoder's last features: [B, N, g, g]."""
         from monai.visualize.class_activation_maps import GradCAM  # late: it imports for a second
 
-        head = _Head(self.model, self._texts(prompts))
-        gradcam, features = GradCAM(head, target_layers="features"), self._features(images).requires_grad_()
-        maps = [
-            gradcam.compute_map(features, class_idx=index)  # type: ignore[no-untyped-call]
-            for index in range(len(prompts))
-        ]
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+        ):  # whatever evaluators have set
+            features = self._features(images).clone().requires_grad_()
+            gradcam = GradCAM(_Head(self.model, self._texts(prompts).clone()), target_layers="features")
+            maps = [
+                gradcam.compute_map(features, class_idx=index)  # type: ignore[no-untyped-call]
+                for index in range(len(prompts))
+            ]
         self.model.zero_grad()
         return torch.cat(maps, dim=1).detach().cpu()
 

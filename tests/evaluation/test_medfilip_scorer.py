@@ -61,6 +61,16 @@ def test_heat_maps_against_grad_cam(scorer, model, images):
     assert all(weight.grad is None for weight in model.parameters())
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_heat_maps_do_not_depend_on_what_evaluators_set(scorer, images, mode):
+    wanted = scorer.heat_maps(images, PROMPTS)
+    with mode():
+        others = images.clone()
+        scorer.score(others, PROMPTS)  # what is kept of it was made in that mode
+        assert torch.equal(scorer.heat_maps(others, PROMPTS), wanted)
+    assert torch.equal(scorer.heat_maps(others, PROMPTS), wanted)
+
+
 def test_an_image_and_a_text_are_encoded_once(scorer, model, images, monkeypatch):
     calls = []
     monkeypatch.setattr(model.backbone, "forward", lambda x, own=model.backbone.forward: calls.append("i") or own(x))
