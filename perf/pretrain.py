@@ -22,11 +22,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pipeline.images.shards import ImageShards, build_shards
-from pipeline.losses import LossConfig, Targets, medslip_terms, term_weights
+from pipeline.losses.medslip import LossConfig, Targets, medslip_terms, term_weights
 from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
 from pipeline.training.augmentation import AugmentConfig
 from pipeline.training.data import Examples, Rows
-from pipeline.training.loop import Queries, Recipe, TrainConfig, pretrain
+from pipeline.training.loop import TrainConfig, pretrain
+from pipeline.training.medslip import MeDSLIPMethod, Queries
 
 BACKBONES = {
     "resnet50": MeDSLIPConfig(),
@@ -135,13 +136,13 @@ def _whole_loop(
         epochs=100, batch=batch, compile=compiled, checkpoint_every=10**9,
         log_every=50 if fabric.device.type == "cuda" else 4,
     )  # fmt: skip
-    recipe = Recipe(config, LossConfig(), AugmentConfig(), settings)
+    method = MeDSLIPMethod(config, LossConfig(), _queries(config), AugmentConfig(), seed=0)
     with TemporaryDirectory() as folder:
         rows = np.tile(np.arange(STORED), REPEATED)
         examples = Examples(_shards(Path(folder), size), rows, Labels(), rows)
         few = replace(examples, image_rows=np.arange(batch), label_rows=np.arange(batch))
         with suppress(EnoughError):
-            pretrain(recipe, examples, few, _queries(config), Path(folder), Path(folder) / "checkpoints", log, fabric)
+            pretrain(method, settings, examples, few, Path(folder), Path(folder) / "checkpoints", log, fabric)
     times, steps, waits = np.array(seen).T  # the first look ends the warm-up
     return batch * (steps[-1] - steps[0]) / (times[-1] - times[0]), float(waits[1:].mean())
 

@@ -12,7 +12,7 @@ import yaml
 from torch import Tensor
 
 from pipeline.errors import ModelError
-from pipeline.networks.io import CONFIG, load_model, save_model, write_atomically
+from pipeline.networks.io import CONFIG, load_medslip, save_model, write_atomically
 from pipeline.networks.released import RELEASED, from_released, read_checkpoint, to_released, write_checkpoint
 from pipeline.semantics.query_sets import authors_queries
 from pipeline.tracking import project_root
@@ -58,7 +58,7 @@ def export_released(model: Path, checkpoint: Path) -> list[str]:
     Raises:
         ModelError: the model is missing, has no counterpart there, or the file cannot be written.
     """
-    stored = load_model(model)
+    stored = load_medslip(model)
     state, left_out = to_released(stored.model.config, stored.model.state_dict())
     write_checkpoint(checkpoint, state)
     return left_out

@@ -137,24 +137,47 @@ class TextEncoder(Section):
 
 
 class Labels(Section):
-    """What entries of the existence matrix mean to the losses."""
+    """What is made of findings: what the losses take those to mean that are not sure, and MedFILIP's label texts."""
 
     unmentioned: Literal["negative", "ignore"]
     uncertain: Literal["ignore", "positive", "negative"]
+    entities: bool  # a label text per finding; without, a study's whole report is its label
+    fine_grained: bool  # with location and severity; without, the category alone
+    min_ratio: Fraction  # categories present in no larger share of the training studies are left out
 
 
-class Model(Section):
-    """The network; `networks.medslip.MeDSLIPConfig` describes each but the first."""
+class Knowledge(Section):
+    """What is told beside a finding's name."""
 
-    imported: str | None  # folder that `cxr import-checkpoint` wrote, whose model is evaluated; null trains one
-    disentangle: bool
-    mask: Literal["sigmoid", "linear"]
-    shared_norm: bool
+    explanations: bool  # MedFILIP's label texts go on with the category's explanation
+
+
+class Encoder(Section):
+    """The image encoder; `networks.backbone.PatchEncoder` describes each but the first."""
+
+    imported: str | None
     block: Literal["bottleneck", "basic"]
     depths: tuple[Positive, ...] = Field(min_length=1, max_length=4)
     widths: tuple[Positive, ...] = Field(min_length=1, max_length=4)
     stem: Positive
     channels: Literal[1, 3]
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> "Encoder":
+        if len(self.depths) != len(self.widths):
+            raise ValueError(
+                f"depths and widths must name as many stages, not {len(self.depths)} and {len(self.widths)}"
+            )
+        return self
+
+
+class Model(Encoder):
+    """MeDSLIP; `networks.medslip.MeDSLIPConfig` describes each but the first."""
+
+    imported: str | None  # folder that `cxr import-checkpoint` wrote, whose model is evaluated; null trains one
+    disentangle: bool
+    mask: Literal["sigmoid", "linear"]
+    shared_norm: bool
     hidden_size: Positive
     heads: Positive
     layers: Positive
@@ -162,18 +185,34 @@ class Model(Section):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
 
     @model_validator(mode="after")
-    def _fits(self) -> "Model":
-        if len(self.depths) != len(self.widths):
-            raise ValueError(
-                f"depths and widths must name as many stages, not {len(self.depths)} and {len(self.widths)}"
-            )
+    def _heads_fit(self) -> "Model":
         if self.hidden_size % self.heads:
             raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of heads {self.heads}")
         return self
 
 
+class MedFILIPModel(Encoder):
+    """MedFILIP; `networks.medfilip.MedFILIPConfig` describes each but the first."""
+
+    imported: None
+    embed: Positive
+    scale: Annotated[float, Field(gt=0.0)]
+    bias: float
+
+
+class MedFILIPLoss(Section):
+    """The loss and its switches; `losses.medfilip.ITMConfig` describes each."""
+
+    itm: Literal["ce", "bce"]
+    mse_weight: Weight
+    ssm: bool
+    ssm_same_category: bool
+    plain: Fraction
+    texts: Natural
+
+
 class Loss(Section):
-    """The losses and their switches; `losses.LossConfig` describes each."""
+    """MeDSLIP's losses and their switches; `losses.medslip.LossConfig` describes each."""
 
     protocl: bool
     proto_weight: Weight
@@ -193,9 +232,11 @@ class Train(Section):
     epochs: Positive
     batch: Positive
     parts: Positive
+    optimizer: Literal["adamw", "sgd"]
     lr: Annotated[float, Field(gt=0.0, lt=1.0)]
     min_lr: Annotated[float, Field(gt=0.0, lt=1.0)]
     warmup_epochs: Weight
+    restarts: Natural
     beta2: Annotated[float, Field(ge=0.0, lt=1.0)]
     weight_decay: Weight
     clip: Weight
@@ -274,7 +315,7 @@ class Params(Section):
 
     seed: Natural
     threads: Positive  # of the numerical libraries; results depend on it in the last bits
-    method: Literal["medslip"]
+    method: Literal["medslip", "medfilip"]
     scale: str  # the chosen group of conf/scale
     data: Data
     corpus: Corpus
@@ -290,8 +331,9 @@ class Params(Section):
     query_sets: QuerySets
     text_encoder: TextEncoder
     labels: Labels
-    model: Model
-    loss: Loss
+    knowledge: Knowledge
+    model: Model | MedFILIPModel
+    loss: Loss | MedFILIPLoss
     train: Train
     augment: Augment
     evaluation: Evaluation
@@ -317,6 +359,41 @@ class Params(Section):
         return self
 
 
+class MeDSLIPParams(Params):
+    """All of params.yaml where the method is MeDSLIP."""
+
+    method: Literal["medslip"]
+    model: Model
+    loss: Loss
+
+    @model_validator(mode="after")
+    def _explains(self) -> "MeDSLIPParams":
+        if not self.knowledge.explanations:
+            raise ValueError("knowledge.explanations is MedFILIP's switch: MeDSLIP's queries are explanations")
+        return self
+
+
+class MedFILIPParams(Params):
+    """All of params.yaml where the method is MedFILIP."""
+
+    method: Literal["medfilip"]
+    model: MedFILIPModel
+    loss: MedFILIPLoss
+
+    @model_validator(mode="after")
+    def _labels_fit(self) -> "MedFILIPParams":
+        if self.labels.entities:
+            return self
+        if self.labels.unmentioned == "ignore":
+            raise ValueError("labels.unmentioned = ignore needs labels.entities: a report mentions no other report")
+        if self.augment.flip == "laterality":
+            raise ValueError("augment.flip = laterality needs labels.entities: set none, as method=convirt does")
+        return self
+
+
+METHODS: dict[str, type[Params]] = {"medslip": MeDSLIPParams, "medfilip": MedFILIPParams}
+
+
 def load_params(reads: Sequence[str], path: Path = Path("params.yaml")) -> Params:
     """Read and validate params.yaml, keeping only the sections that a stage declares.
 
@@ -328,7 +405,7 @@ def load_params(reads: Sequence[str], path: Path = Path("params.yaml")) -> Param
         ParamsError: the file is missing, or a parameter is unknown, missing or out of range.
     """
     full = parse_params(_read_yaml(path), path)
-    return Params.model_construct(_fields_set=set(reads), **{name: getattr(full, name) for name in reads})
+    return type(full).model_construct(_fields_set=set(reads), **{name: getattr(full, name) for name in reads})
 
 
 def parse_params(values: dict[str, Any], path: Path = Path("params.yaml")) -> Params:
@@ -338,7 +415,7 @@ def parse_params(values: dict[str, Any], path: Path = Path("params.yaml")) -> Pa
         ParamsError: names each parameter that is unknown, missing or out of range, and what it may be.
     """
     try:
-        return Params.model_validate(values)
+        return METHODS.get(str(values.get("method")), Params).model_validate(values)
     except ValidationError as error:
         problems = "; ".join(_problem(item) for item in error.errors())
         raise ParamsError(f"{path}: {problems}. Mend it there, or in the -S override.") from error

@@ -111,6 +111,28 @@ EXISTENCE = pa.schema([
     _required("value", pa.int8()),  # 1 present, 0 absent, 2 uncertain; not mentioned is no row
 ])  # fmt: skip
 
+LABEL_TEXTS = pa.schema([
+    _required("index", pa.int32()),  # the categories alone come first
+    pa.field("category", pa.string()),  # null where the text is a whole report
+    pa.field("location", pa.string()),
+    pa.field("severity", pa.string()),
+    _required("plain", pa.int32()),  # index of the category alone
+    _required("mirror", pa.int32()),  # index of the label with left and right exchanged
+    _required("text", pa.string()),
+])  # fmt: skip
+
+STUDY_LABELS = pa.schema([
+    _required("study_id", pa.string()),
+    _required("label", pa.int32()),  # of LABEL_TEXTS
+    _required("state", pa.string()),  # PRESENT | UNCERTAIN
+])  # fmt: skip
+
+FINDINGS = pa.schema([
+    _required("study_id", pa.string()),
+    _required("category", pa.int32()),  # of LABEL_TEXTS
+    _required("state", pa.string()),  # PRESENT | ABSENT | UNCERTAIN; not mentioned is no row
+])  # fmt: skip
+
 PROMPTS = pa.schema([
     _required("group", pa.string()),  # pathology | anatomy | a benchmark's name
     _required("style", pa.string()),  # name | template | explanation

@@ -9,7 +9,7 @@ from pipeline.evaluation.embeddings import Queries, StreamMap, map_streams
 from pipeline.evaluation.results import write_results
 from pipeline.evaluation.scorer import StreamScorer
 from pipeline.images.shards import ImageShards
-from pipeline.networks.io import load_model
+from pipeline.networks.io import load_medslip
 from pipeline.schemas import IMAGES, POINTS, read_table, write_table
 from stages.common import fix_torch, run, stage_params
 from stages.scoring import load_scorer
@@ -37,7 +37,7 @@ def map_validation_images(scorer: StreamScorer, seed: int) -> StreamMap:
     images = read_table(Path("data/corpus/images.parquet"), IMAGES)
     shards = ImageShards(Path("data/images/corpus"))
     shown = images.filter(pl.col("split") == "validate", pl.col("image_id").is_in(shards.ids.implode()))
-    stored, vectors = load_model(PRETRAINED / "best"), load_file(VECTORS)
+    stored, vectors = load_medslip(PRETRAINED / "best"), load_file(VECTORS)
     pathology = Queries(stored.pathologies, vectors["pathology/explanation"])
     anatomy = Queries(stored.anatomies, vectors["anatomy/template"])
     return map_streams(scorer, shards, shards.row_of(shown["image_id"]), pathology, anatomy, seed)

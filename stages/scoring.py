@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from pipeline.evaluation.encoders import encoders_of
 from pipeline.evaluation.scorer import MeDSLIPScorer, Prompts, Scorer
 from pipeline.networks.backbone import PatchEncoder
-from pipeline.networks.io import load_model
+from pipeline.networks.io import StoredModel, load_model, load_tokenizer
 from pipeline.schemas import PROMPTS, read_table
 from stages.trained import PRETRAINED, VECTORS
 
@@ -19,8 +19,12 @@ BENCHMARK_PROMPTS = Path("models/benchmark_prompts")
 
 def load_scorer() -> Scorer:
     """The best model of the pre-training."""
-    model = load_model(PRETRAINED / "best").model.to("cuda" if torch.cuda.is_available() else "cpu")
-    return MeDSLIPScorer(model, load_file(VECTORS)["pathology/explanation"])
+    stored, device = load_model(PRETRAINED / "best"), "cuda" if torch.cuda.is_available() else "cpu"
+    if isinstance(stored, StoredModel):
+        return MeDSLIPScorer(stored.model.to(device), load_file(VECTORS)["pathology/explanation"])
+    from pipeline.evaluation.medfilip_scorer import MedFILIPScorer  # late: MeDSLIP does without transformers
+
+    return MedFILIPScorer(stored.model.to(device), load_tokenizer(stored.tokenizer))
 
 
 def load_encoders(inits: Sequence[str], imagenet: str, seed: int) -> dict[str, PatchEncoder]:

@@ -6,14 +6,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
+from pipeline.images.shards import ImageShards
 from pipeline.params import Params, compose
+from pipeline.schemas import IMAGES, read_table
 from pipeline.tracking import Training
 from stages.common import content_hash
 
 PRETRAINED = Path("models/pretrained")
 TRAINING = PRETRAINED / "training.json"
 VECTORS = Path("models/prompts.safetensors")
-CODE = (Path("pipeline/networks"), Path("pipeline/losses.py"), Path("pipeline/training"))
+LABELS, LABEL_VECTORS = Path("data/labels"), Path("models/label_vectors.safetensors")
+CODE = tuple(map(Path, ("pipeline/networks", "pipeline/losses", "pipeline/training", "pipeline/laterality.py")))
 
 
 def model_hash() -> str:
@@ -26,8 +31,14 @@ def stored_training() -> Training:
     return Training(**json.loads(TRAINING.read_text()))
 
 
+def split_images(split: str, shards: ImageShards) -> pl.DataFrame:
+    """The corpus images of a split that were decoded: schema IMAGES."""
+    images = read_table(Path("data/corpus/images.parquet"), IMAGES)
+    return images.filter(pl.col("split") == split, pl.col("image_id").is_in(shards.ids.implode()))
+
+
 def training_record(params: Params, inputs: Sequence[Path]) -> Training:
-    """What determines a training: its parameters, inputs and code; and what its method's defaults at its scale are."""
+    """What determines a training: parameters, inputs and code; and what the defaults of its method and scale are."""
     chosen = _described(params.model_dump(mode="json"))
     defaults = _described(compose(Path("conf"), [f"method={params.method}", f"scale={params.scale}"])[1])
     defaults = {name: defaults[name] for name in chosen} | {"scale": "demo"}

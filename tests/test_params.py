@@ -44,6 +44,43 @@ def test_every_corpus_has_a_reader_of_its_usual_folder():
         assert values["corpus"]["labels"] in CORPORA[name].SOURCE.label_files
 
 
+@pytest.mark.parametrize("method", ["medslip", "medfilip", "convirt"])
+@pytest.mark.parametrize("scale", ["demo", "tiny", "paper"])
+def test_every_method_has_its_own_values_at_every_scale(method, scale):
+    _, values = compose(ROOT / "conf", [f"method={method}", f"scale={scale}"])
+    params = parse_params(values)
+    assert (params.method, params.scale) == ("medslip" if method == "medslip" else "medfilip", scale)
+    size = {"demo": 112, "tiny": 64, "paper": 224 if method == "medslip" else 448}[scale]
+    assert params.images.size == size
+    assert params.labels.entities == (method != "convirt")
+
+
+def test_the_papers_medfilip():
+    _, values = compose(ROOT / "conf", ["scale=paper", "method=medfilip"])
+    params = parse_params(values)
+    assert (params.train.optimizer, params.train.lr, params.train.epochs) == ("sgd", 0.006, 100)
+    assert params.train.restarts > 0
+    assert params.text_encoder.source == "emilyalsentzer/Bio_ClinicalBERT"
+    assert (params.loss.itm, params.loss.ssm, params.loss.plain, params.loss.texts) == ("ce", True, 0.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["method=medfilip", "+loss.icl=true"], "loss.icl is not a parameter"),
+        (["+loss.ssm=true"], "loss.ssm is not a parameter"),
+        (["method=medfilip", "labels.entities=false"], "augment.flip = laterality needs labels.entities: set none"),
+        (["method=convirt", "labels.unmentioned=ignore"], "labels.unmentioned = ignore needs labels.entities"),
+        (["knowledge.explanations=false"], "knowledge.explanations is MedFILIP's switch"),
+        (["method=medfilip", "model.imported=models/x"], "model.imported = 'models/x'"),
+    ],
+)
+def test_settings_of_one_method_are_none_of_the_other(overrides, message):
+    _, values = compose(ROOT / "conf", overrides)
+    with pytest.raises(ParamsError, match=message):
+        parse_params(values)
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -19,12 +19,11 @@ from pipeline.evaluation.fitting import FitConfig, fit
 from pipeline.evaluation.scorer import ImageSource, batches
 from pipeline.evaluation.subsets import LabelledImages, Rows
 from pipeline.networks.backbone import PatchEncoder
-from pipeline.training.augmentation import DRAWS, AugmentConfig, Mirror, augment, plain
+from pipeline.training.augmentation import DRAWS, AugmentConfig, augment, plain
 
 # Candidates for C, the inverse strength of the L2 penalty, the strongest first.
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 ITERATIONS = 80  # probabilities are then right to about four digits
-UNSIDED = Mirror((0,), ())  # one row of labels, which a mirrored image keeps
 
 
 def best_linear_head(features: Tensor, labels: NDArray[np.int8], train: Rows, validation: Rows) -> NDArray[np.float32]:
@@ -150,8 +149,7 @@ def tune_encoder(
     def loss(batch: Rows) -> Tensor:
         uniform = torch.rand(len(batch), DRAWS, generator=draws).to(device)
         images, truth = source.gather(rows[batch]).to(device), labels[as_rows(batch)].to(device)
-        images, sides = augment(images, truth[:, None], uniform, variation, UNSIDED)  # truth as one row [B, 1, C]
-        truth, logits = sides[:, 0].float(), model(images)
+        truth, logits = truth.float(), model(augment(images, uniform, variation))
         return F.binary_cross_entropy_with_logits(logits, truth.clamp(min=0), weight=(truth >= 0).float())
 
     def predict(places: Rows) -> NDArray[np.float32]:

@@ -4,22 +4,30 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from shutil import copyfile
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.errors import ModelError
+from pipeline.networks.medfilip import MedFILIP, MedFILIPConfig
 from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+TOKENIZER = "tokenizer"  # folder beside them, as Hugging Face's tokenizers are stored
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model with what is needed to use it.
+    """MeDSLIP with what is needed to use it.
 
     Attributes:
         model: in evaluation mode, on the CPU.
@@ -34,6 +42,23 @@ class StoredModel:
     extra: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class StoredMedFILIP:
+    """MedFILIP with what is needed to use it.
+
+    Attributes:
+        model: in evaluation mode, on the CPU.
+        tokenizer: folder of the text transformer's tokenizer.
+        categories: names of the categories it was trained on.
+        extra: whatever else was stored, such as the training's configuration.
+    """
+
+    model: MedFILIP
+    tokenizer: Path
+    categories: tuple[str, ...]
+    extra: Mapping[str, Any]
+
+
 def save_model(
     folder: Path,
     config: MeDSLIPConfig,
@@ -42,7 +67,7 @@ def save_model(
     anatomies: tuple[str, ...],
     extra: Mapping[str, Any],
 ) -> None:
-    """Write a model; each file appears whole or not at all.
+    """Write MeDSLIP; each file appears whole or not at all.
 
     Args:
         folder: made where it is missing.
@@ -55,36 +80,89 @@ def save_model(
     Raises:
         ModelError: the files cannot be written.
     """
-    described = {"model": asdict(config), "pathologies": pathologies, "anatomies": anatomies, "extra": extra}
-    text = json.dumps(described, indent=2, sort_keys=True) + "\n"
-    # cloned, as safetensors refuses the shared memory of shared layers
-    content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+    _save(
+        folder, {"model": asdict(config), "pathologies": pathologies, "anatomies": anatomies, "extra": extra}, weights
+    )
+
+
+def save_medfilip(
+    folder: Path,
+    config: MedFILIPConfig,
+    weights: Mapping[str, Tensor],
+    categories: tuple[str, ...],
+    tokenizer: Path,
+    extra: Mapping[str, Any],
+) -> None:
+    """Write MedFILIP with its tokenizer; each file appears whole or not at all.
+
+    Args:
+        folder: made where it is missing.
+        config: of the network.
+        weights: its state dict.
+        categories: names of the categories it was trained on.
+        tokenizer: folder with the tokenizer's files; others in it are left.
+        extra: further entries of config.json, JSON values.
+
+    Raises:
+        ModelError: the files cannot be written.
+    """
+    _save(folder, {"method": "medfilip", "model": asdict(config), "categories": categories, "extra": extra}, weights)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / WEIGHTS, lambda path: path.write_bytes(save(content)))
-        write_atomically(folder / CONFIG, lambda path: path.write_text(text))
+        (folder / TOKENIZER).mkdir(exist_ok=True)
+        for name in TOKENIZER_FILES:
+            if (tokenizer / name).is_file():
+                write_atomically(folder / TOKENIZER / name, partial(copyfile, tokenizer / name))
     except OSError as error:
-        raise ModelError(f"{folder} cannot be written ({error.strerror}): make room or change its rights.") from error
+        raise _unwritable(folder, error) from error
 
 
-def load_model(folder: Path) -> StoredModel:
-    """Read a model that `save_model` wrote.
+def load_model(folder: Path) -> StoredModel | StoredMedFILIP:
+    """Read a model that `save_model` or `save_medfilip` wrote.
 
     Raises:
         ModelError: a file is missing or unreadable, or weights and config do not fit.
     """
     stored = _read_config(folder / CONFIG)
     try:
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["model"].items()}
-        model = MeDSLIP(MeDSLIPConfig(**values))
-        names = tuple(stored["pathologies"]), tuple(stored["anatomies"])
-        extra = stored["extra"]
-    except (KeyError, TypeError, AttributeError) as error:
+        found = _medfilip(folder, stored) if stored.get("method") == "medfilip" else _medslip(stored)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(
             f"{folder / CONFIG} is not of this version ({error}): train or import the model anew."
         ) from error
-    _load_weights(model, folder / WEIGHTS)
-    return StoredModel(model.eval(), *names, extra)
+    _load_weights(found.model, folder / WEIGHTS)
+    found.model.eval()
+    return found
+
+
+def load_medslip(folder: Path) -> StoredModel:
+    """Read MeDSLIP.
+
+    Raises:
+        ModelError: as `load_model`, or the model is of another method.
+    """
+    found = load_model(folder)
+    if not isinstance(found, StoredModel):
+        raise ModelError(f"{folder} holds MedFILIP, and this is for MeDSLIP only: pre-train with method=medslip.")
+    return found
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer that `save_medfilip` stored.
+
+    Raises:
+        ModelError: its files are missing or unreadable.
+    """
+    from transformers import AutoTokenizer  # late: evaluations of other models do without
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(  # type: ignore[no-untyped-call]
+            folder, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{folder} holds no readable tokenizer: run `dvc repro pretrain`, or `dvc pull` to fetch the model."
+        ) from error
+    return tokenizer
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -103,6 +181,36 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def _save(folder: Path, described: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    text = json.dumps(described, indent=2, sort_keys=True) + "\n"
+    # cloned, as safetensors refuses the shared memory of shared layers
+    content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / WEIGHTS, lambda path: path.write_bytes(save(content)))
+        write_atomically(folder / CONFIG, lambda path: path.write_text(text))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> ModelError:
+    return ModelError(f"{folder} cannot be written ({error.strerror}): make room or change its rights.")
+
+
+def _medslip(stored: Mapping[str, Any]) -> StoredModel:
+    model = MeDSLIP(MeDSLIPConfig(**_values(stored)))
+    return StoredModel(model, tuple(stored["pathologies"]), tuple(stored["anatomies"]), stored["extra"])
+
+
+def _medfilip(folder: Path, stored: Mapping[str, Any]) -> StoredMedFILIP:
+    model = MedFILIP(MedFILIPConfig(**_values(stored)))
+    return StoredMedFILIP(model, folder / TOKENIZER, tuple(stored["categories"]), stored["extra"])
+
+
+def _values(stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in stored["model"].items()}
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(f"{path} is missing: run `dvc repro pretrain`, or `dvc pull` to fetch the model.")
@@ -113,7 +221,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     return content
 
 
-def _load_weights(model: MeDSLIP, path: Path) -> None:
+def _load_weights(model: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise ModelError(f"{path} is missing: run `dvc repro pretrain`, or `dvc pull` to fetch the model.")
     try:

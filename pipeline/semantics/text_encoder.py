@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModel, AutoTokenizer, BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from pipeline.errors import ModelError
@@ -48,7 +48,7 @@ class TextEncoder:
             batch: texts at a time, of similar length.
 
         Returns:
-            float32 [N, h].
+            float32 [N, h], on the CPU.
         """
         vectors = torch.zeros(len(texts), self.width)
         lengths = [len(ids) for ids in self.tokenizer(list(texts))["input_ids"]] if texts else []
@@ -58,13 +58,24 @@ class TextEncoder:
             vectors[rows] = self._encode_batch([texts[row] for row in rows], pooling)
         return vectors
 
+    def tokenize(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids of texts, cut off at the model's longest input, padded [N, T], and their numbers [N]; int64."""
+        tokens = self._tokens(list(texts))
+        return tokens["input_ids"], tokens["attention_mask"].sum(1)
+
     def _encode_batch(self, texts: list[str], pooling: Pooling) -> torch.Tensor:
+        tokens = self._tokens(texts).to(self.model.device)
+        states = self.model(**tokens).last_hidden_state.float()  # [B, T, h]
+        return pool(states, tokens["attention_mask"], pooling).cpu()
+
+    def _tokens(self, texts: list[str]) -> BatchEncoding:
         longest = int(self.model.config.max_position_embeddings)
         # RoBERTa numbers positions from padding_idx + 1, so that its table is longer than its input
         longest = min(longest, int(self.tokenizer.model_max_length))
-        tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
-        states = self.model(**tokens).last_hidden_state.float()  # [B, T, h]
-        return pool(states, tokens["attention_mask"], pooling)
+        tokens: BatchEncoding = self.tokenizer(
+            texts, padding=True, truncation=True, max_length=longest, return_tensors="pt"
+        )
+        return tokens
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
@@ -84,11 +95,12 @@ def pool(states: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Te
     return (states * weights).sum(1) / weights.sum(1)
 
 
-def load_encoder(source: str) -> TextEncoder:
+def load_encoder(source: str, device: str = "cpu") -> TextEncoder:
     """Load an encoder.
 
     Args:
         source: a folder, or an id on the Hugging Face hub, taken from the local cache where it is there.
+        device: to encode on.
 
     Raises:
         ModelError: the folder lacks a file, the hub cannot be reached, or the weights do not fit the configuration.
@@ -106,7 +118,7 @@ def load_encoder(source: str) -> TextEncoder:
             f"The text encoder {source} cannot be loaded ({_first_line(error)}): copy its files anew from one source."
         ) from error
     _check_weights(report, source)
-    return TextEncoder(tokenizer, model.eval().requires_grad_(False))
+    return TextEncoder(tokenizer, model.eval().requires_grad_(False).to(device))
 
 
 def _fetch(source: str) -> Path:

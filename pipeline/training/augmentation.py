@@ -1,11 +1,11 @@
 """Augmentation of a batch on the training device: one resampling for all geometry, then photometric operations.
 
 Every number comes from uniform draws that arrive with the batch, so the same draws give the same images on any
-device. Labels change in one case only: a laterality-aware flip swaps the left and right anatomy rows.
+device. Labels change in one case only: a laterality-aware flip swaps left and right. `mirrored` says of which images;
+what it means to the labels is the method's business.
 """
 
 import math
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -13,8 +13,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from pipeline.losses import UNMENTIONED, pool_labels
 
 # RandAugment's operations in the released code's order; the geometric ones move pixels.
 GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
@@ -57,64 +55,36 @@ class AugmentConfig:
     gamma: float = 0.0
 
 
-@dataclass(frozen=True)
-class Mirror:
-    """Which anatomy row takes whose labels when the image is mirrored.
-
-    Attributes:
-        source: the row whose labels each row takes [N_a]; rows without a side take their own.
-        unpaired: rows with a side whose counterpart is not in the set; their labels go to the last row, "other".
-    """
-
-    source: tuple[int, ...]
-    unpaired: tuple[int, ...]
-
-    @classmethod
-    def of(cls, anatomies: tuple[str, ...]) -> "Mirror":
-        """The mirror of a query set's anatomy names, the last of which is the collective one."""
-        names = {name: row for row, name in enumerate(anatomies)}
-        opposite = [names.get(_other_side(name), -1) for name in anatomies]
-        source = tuple(row if other < 0 else other for row, other in enumerate(opposite))
-        return cls(source, tuple(row for row, other in enumerate(opposite) if other < 0))
-
-    def labels(self, existence: Tensor) -> Tensor:
-        """Existence matrices [B, N_a, N_p] of the mirrored images."""
-        mirrored = existence.index_select(1, _constant(self.source, existence.device))
-        if self.unpaired:
-            mirrored.index_fill_(1, _constant(self.unpaired, existence.device), UNMENTIONED)
-            rows = (*self.unpaired, existence.shape[1] - 1)
-            joined = existence.index_select(1, _constant(rows, existence.device))
-            mirrored[:, -1] = pool_labels(joined, 1).to(existence.dtype)
-        return mirrored
-
-
-def augment(
-    images: Tensor, existence: Tensor, draws: Tensor, config: AugmentConfig, mirror: Mirror
-) -> tuple[Tensor, Tensor]:
+def augment(images: Tensor, draws: Tensor, config: AugmentConfig) -> Tensor:
     """Augment a batch.
 
     Args:
         images: uint8 [B, S, S].
-        existence: int8 [B, N_a, N_p].
         draws: uniform in [0, 1) [B, DRAWS].
         config: what to vary.
-        mirror: of the anatomy rows.
 
     Returns:
-        Grey images in 0..1 [B, 1, S, S], and their existence matrices.
+        Grey images in 0..1 [B, 1, S, S].
     """
-    flipped = (draws[:, 0] < 0.5) & (config.flip != "none")
     slots = [(draws[:, 11 + 2 * k], draws[:, 12 + 2 * k]) for k in range(config.operations)]
-    maps = _placement(flipped, draws, config)
+    maps = _placement(_flipped(draws, config), draws, config)
     for choice, sign in slots:
         maps = maps @ _operation_map(choice, sign, config.magnitude)
     pixels = _resample(images, maps, config.interpolation)  # [B, 1, S, S] in 0..255
     for choice, _ in slots:
         pixels = _operate(pixels, choice, config.magnitude)
-    pixels = _jitter(pixels / 255, draws, config)
-    if config.flip == "laterality":
-        existence = torch.where(flipped[:, None, None], mirror.labels(existence), existence)
-    return pixels, existence
+    return _jitter(pixels / 255, draws, config)
+
+
+def mirrored(draws: Tensor, config: AugmentConfig) -> Tensor:
+    """Which images of a batch show left where their labels say right, from the draws of `augment`: bool [B]."""
+    return _flipped(draws, config) & (config.flip == "laterality")
+
+
+@lru_cache
+def constant(values: tuple[int, ...], device: torch.device) -> Tensor:
+    """A tensor that goes to the device once: making one there from numbers waits for the device."""
+    return torch.tensor(values, device=device)
 
 
 def plain(images: Tensor) -> Tensor:
@@ -144,22 +114,14 @@ def equalize(pixels: Tensor) -> Tensor:
 
 def sharpen(pixels: Tensor, factor: float) -> Tensor:
     """Blend away from each image's smoothed version, as PIL's ImageEnhance.Sharpness; the border stays."""
-    kernel = _constant((1, 1, 1, 1, 5, 1, 1, 1, 1), pixels.device).to(pixels.dtype).div(13).view(1, 1, 3, 3)
+    kernel = constant((1, 1, 1, 1, 5, 1, 1, 1, 1), pixels.device).to(pixels.dtype).div(13).view(1, 1, 3, 3)
     smooth = pixels.clone()
     smooth[:, :, 1:-1, 1:-1] = F.conv2d(pixels, kernel)
     return (smooth + factor * (pixels - smooth)).clamp(0, 255)
 
 
-@lru_cache
-def _constant(values: tuple[int, ...], device: torch.device) -> Tensor:
-    """A tensor that goes to the device once: making one there from numbers waits for the device."""
-    return torch.tensor(values, device=device)
-
-
-def _other_side(name: str) -> str:
-    """The name with left and right exchanged; the same for names without a side."""
-    sides = {"left": "right", "right": "left"}
-    return re.sub(r"(?<![a-z])(left|right)(?![a-z])", lambda match: sides[match[0]], name)
+def _flipped(draws: Tensor, config: AugmentConfig) -> Tensor:
+    return (draws[:, 0] < 0.5) & (config.flip != "none")
 
 
 def _placement(flipped: Tensor, draws: Tensor, config: AugmentConfig) -> Tensor:

@@ -1,13 +1,14 @@
 """Batches of images and labels: which rows, in which order, gathered ahead of the device.
 
 Everything random follows from the seed and the step, so a resumed run sees what an uninterrupted one would have.
-Where the rows come from (shards, label tables) is behind two small protocols.
+Where the rows come from (shards, label tables) is behind a small protocol, and what a method makes of labels behind
+another.
 """
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
@@ -44,7 +45,7 @@ class Examples:
     Attributes:
         images: gathers uint8 [n, S, S].
         image_rows: the row of each example in images [n].
-        labels: gathers int8 existence matrices [n, N_a, N_p], values -1, 0, 1, 2.
+        labels: gathers what reports say, in the form that the method trains on [n, ...].
         label_rows: the row of each example in labels [n].
     """
 
@@ -52,6 +53,11 @@ class Examples:
     image_rows: Rows
     labels: Gatherer
     label_rows: Rows
+
+    @classmethod
+    def of(cls, images: Gatherer, image_rows: Rows, labels: Gatherer) -> "Examples":
+        """Images whose labels are in the same order."""
+        return cls(images, image_rows, labels, np.arange(len(image_rows)))
 
     def __len__(self) -> int:
         return len(self.image_rows)
@@ -67,23 +73,47 @@ class Batch:
 
     Attributes:
         images: uint8 [B, S, S].
-        existence: int8 [B, N_a, N_p].
-        augment_draws: uniform in [0, 1) [B, augmentation.DRAWS].
-        proto_draws: uniform in [0, 1) [B, N_a, N_p].
+        draws: of the augmentation, uniform in [0, 1) [B, augmentation.DRAWS].
+        labels: tensors by name, as the method collates them.
     """
 
     images: Tensor
-    existence: Tensor
-    augment_draws: Tensor
-    proto_draws: Tensor
+    draws: Tensor
+    labels: Mapping[str, Tensor]
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on a device; the copy does not wait where the memory is pinned."""
-        return Batch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin(self) -> "Batch":
         """The batch in page-locked memory."""
-        return Batch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        labels = {name: change(tensor) for name, tensor in self.labels.items()}
+        return Batch(change(self.images), change(self.draws), labels)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a method collates labels from: the examples of a global step, and which of them are one process's part.
+
+    Attributes:
+        labels: gathers the labels of some rows.
+        rows: of the whole step [batch].
+        own: the part's place among them.
+        draws: of the augmentation, for the whole step [batch, augmentation.DRAWS].
+        generator: for further draws, which must be of the whole step too.
+    """
+
+    labels: Gatherer
+    rows: Rows
+    own: slice
+    draws: Tensor
+    generator: torch.Generator
+
+
+Collate = Callable[[Share], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -125,21 +155,19 @@ class Plan:
         order = _epoch_order(self.seed, epoch, self.examples)
         return order[index * self.batch : (index + 1) * self.batch]
 
-    def step_draws(self, step: int, existence: Tensor) -> tuple[Tensor, Tensor]:
-        """Uniform draws in [0, 1) for one global step: of augmentation and of the prototypical loss.
+    def step_draws(self, step: int) -> tuple[Tensor, torch.Generator]:
+        """Uniform draws in [0, 1) of one global step's augmentation, and the generator to go on with.
 
         They are drawn for the global batch, so that they do not depend on the number of processes or parts.
 
         Args:
             step: counted from 0 over all epochs.
-            existence: any part of the step's labels, for their shape [., N_a, N_p].
 
         Returns:
-            [batch, augmentation.DRAWS] and [batch, N_a, N_p].
+            [batch, augmentation.DRAWS], and the generator after them.
         """
         generator = torch.Generator().manual_seed(mix(self.seed, step))
-        augmentation = torch.rand(self.batch, DRAWS, generator=generator)
-        return augmentation, torch.rand(self.batch, *existence.shape[1:], generator=generator)
+        return torch.rand(self.batch, DRAWS, generator=generator), generator
 
     def own(self, part: int, process: int) -> slice:
         """Which of a step's rows one process handles in one part."""
@@ -149,7 +177,7 @@ class Plan:
 
 
 def training_batches(
-    examples: Examples, plan: Plan, process: int, steps: range, pinned: bool
+    examples: Examples, collate: Collate, plan: Plan, process: int, steps: range, pinned: bool
 ) -> Generator[Batch, None, None]:
     """One process's batches of some steps, part by part, gathered in a background thread.
 
@@ -162,8 +190,9 @@ def training_batches(
             rows = plan.step_rows(step)
             for part in range(plan.parts):
                 own = plan.own(part, process)
-                images, existence = examples.gather(rows[own])
-                batch = Batch(images, existence, *(draws[own] for draws in plan.step_draws(step, existence)))
+                draws, generator = plan.step_draws(step)
+                share = Share(examples.labels, examples.label_rows[rows], own, draws, generator)
+                batch = Batch(examples.images.gather(examples.image_rows[rows[own]]), draws[own], collate(share))
                 yield batch.pin() if pinned else batch
 
     return prefetch(produce())

@@ -18,34 +18,34 @@ from typing import Any, Literal, cast
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmRestarts, LinearLR, LRScheduler, SequentialLR
 
 from pipeline.errors import TrainingError
-from pipeline.losses import TERMS, LossConfig, Targets, medslip_terms, term_weights
-from pipeline.networks.io import save_model
-from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
-from pipeline.training.augmentation import AugmentConfig, Mirror, augment
+from pipeline.training.augmentation import augment
 from pipeline.training.checkpoints import load_checkpoint, remove_checkpoints, save_checkpoint
 from pipeline.training.data import Batch, Examples, Plan, mix, training_batches
+from pipeline.training.method import Method, Targets
 from pipeline.training.processes import Precision, over_processes, share_batch_norm
 from pipeline.training.progress import TrainingBar
-from pipeline.training.validation import Validation, by_name, validate
+from pipeline.training.validation import Validation, by_name
 
-COLUMNS = (*TERMS, "loss", "gradient_norm")  # what every step measures
+MOMENTUM = 0.9
 Log = Callable[[Mapping[str, float], int], None]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long and how fast to train; the defaults are the paper's.
+    """How long and how fast to train; the defaults are those of MeDSLIP's paper.
 
     Attributes:
         epochs: at least 1.
         batch: images per step over all processes, at least 1.
         parts: how many smaller batches a step's gradients are accumulated over; divides the batch.
-        lr: peak learning rate of AdamW, above 0.
+        optimizer: "adamw" or "sgd", both with a momentum of 0.9.
+        lr: peak learning rate, above 0.
         min_lr: first and last learning rate, above 0, at most lr.
         warmup_epochs: linear rise from min_lr to lr, 0 or more, fewer than epochs.
+        restarts: how many times the fall to min_lr begins anew at lr, after equal numbers of steps (warm restarts).
         beta2: AdamW's decay of squared gradients, 0 to 1; below 0.999 it pays in short trainings.
         weight_decay: of weight matrices; vectors (biases, norms) do not decay.
         clip: largest gradient norm; 0 does not clip.
@@ -61,9 +61,11 @@ class TrainConfig:
     epochs: int = 100
     batch: int = 64
     parts: int = 1
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = 1e-4
     min_lr: float = 1e-5
     warmup_epochs: float = 5
+    restarts: int = 0
     beta2: float = 0.999
     weight_decay: float = 0.02
     clip: float = 0.0
@@ -77,43 +79,16 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Everything that a model is made of, besides the data."""
-
-    model: MeDSLIPConfig
-    loss: LossConfig
-    augment: AugmentConfig
-    train: TrainConfig
-
-
-@dataclass(frozen=True)
-class Queries:
-    """The prompts to learn.
-
-    Attributes:
-        pathologies: names [N_p].
-        anatomies: names [N_a], the last one collective.
-        pathology_vectors: of the frozen text encoder, float32 [N_p, h].
-        anatomy_vectors: float32 [N_a, h].
-    """
-
-    pathologies: tuple[str, ...]
-    anatomies: tuple[str, ...]
-    pathology_vectors: Tensor
-    anatomy_vectors: Tensor
-
-
-@dataclass(frozen=True)
 class Result:
     """What a training came to.
 
     Attributes:
         steps: optimiser steps in all.
-        criterion: what chose the best epoch, "auroc" (pathologies' macro) or "loss" where no AUROC is defined.
+        criterion: what chose the best epoch, "auroc" (macro, of the method's first kind of queries), or "loss" where
+            none is defined.
         best_epoch: counted from 1.
         curves: one row per epoch: means of every loss term, learning rate, gradient norm, validation.
-        pathology_auroc: of the best epoch by name; None where undefined.
-        anatomy_auroc: likewise.
+        auroc: of the best epoch, by kind and name of query; None where undefined.
         resumed_at: the step at which this run took over, None if it began at the start.
         leader: whether this process is the one to write results.
     """
@@ -122,29 +97,28 @@ class Result:
     criterion: str
     best_epoch: int
     curves: list[dict[str, float]]
-    pathology_auroc: dict[str, float | None]
-    anatomy_auroc: dict[str, float | None]
+    auroc: dict[str, dict[str, float | None]]
     resumed_at: int | None
     leader: bool
 
 
 def pretrain(
-    recipe: Recipe,
+    method: Method,
+    config: TrainConfig,
     train: Examples,
     validation: Examples,
-    queries: Queries,
     out: Path,
     checkpoints: Path,
     log: Log,
     fabric: Fabric,
 ) -> Result:
-    """Pre-train MeDSLIP; writes the models `out`/best and `out`/last.
+    """Pre-train a model; writes `out`/best and `out`/last.
 
     Args:
-        recipe: the settings.
+        method: what is trained.
+        config: how long and how fast.
         train: examples to learn from, at least one batch.
         validation: examples that choose the best epoch, at least one.
-        queries: the prompts.
         out: folder of the two models.
         checkpoints: folder to resume from, to be named by a hash of all that determines the training.
         log: is called with metrics and the number of steps done, in the leading process.
@@ -156,7 +130,7 @@ def pretrain(
     """
     if not len(validation):
         raise TrainingError("The validation split has no images, so no epoch can be chosen: give it some patients.")
-    trainer = _Trainer(recipe, train, validation, queries, fabric, checkpoints, log)
+    trainer = _Trainer(method, config, train, validation, fabric, checkpoints, log)
     trainer.run()
     if fabric.is_global_zero:
         trainer.write_models(out)
@@ -170,13 +144,13 @@ class _Progress:
     """What has been done so far: all that a checkpoint holds beside weights, optimiser and schedule."""
 
     step: int = 0
-    rows: list[Tensor] = field(default_factory=list)  # COLUMNS of this epoch's steps, float32 [n, 7] each
+    rows: list[Tensor] = field(default_factory=list)  # columns of this epoch's steps, float32 [n, columns] each
     curves: list[dict[str, float]] = field(default_factory=list)
     criterion: str = ""
     best_score: float = -math.inf
     best_epoch: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
-    best_auroc: list[Tensor] = field(default_factory=list)  # [N_p] and [N_a]
+    best_auroc: dict[str, Tensor] = field(default_factory=dict)  # by kind of query
 
 
 class _Trainer:
@@ -184,32 +158,32 @@ class _Trainer:
 
     def __init__(
         self,
-        recipe: Recipe,
+        method: Method,
+        config: TrainConfig,
         train: Examples,
         validation: Examples,
-        queries: Queries,
         fabric: Fabric,
         checkpoints: Path,
         log: Log,
     ) -> None:
-        self.recipe, self.config, self.queries = recipe, recipe.train, queries
+        self.method, self.config = method, config
         self.train, self.validation = train, validation
         self.fabric, self.checkpoints, self.log = fabric, checkpoints, log
         self.plan = Plan(len(train), self.config.batch, fabric.world_size, self.config.parts, self.config.seed)
         self.steps = self.config.epochs * self.plan.steps_per_epoch
         torch.manual_seed(self.config.seed)
-        network = share_batch_norm(MeDSLIP(recipe.model), fabric)
+        network = share_batch_norm(method.network(), fabric)
         self.network = network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = _optimizer(self.network, self.config)
         self.scheduler = _schedule(self.optimizer, self.config, self.steps, self.plan.steps_per_epoch)
         compiled = torch.compile(self.network) if self.config.compile else self.network
         self.model, self.stepper = fabric.setup(cast(nn.Module, compiled), self.optimizer)
-        self.prompts = (queries.pathology_vectors.to(fabric.device), queries.anatomy_vectors.to(fabric.device))
-        self.weights = term_weights(recipe.loss).to(fabric.device)
-        self.mirror = Mirror.of(queries.anatomies)
+        method.to(fabric.device)
+        self.weights = method.weights()
+        self.columns = (*method.terms, "loss", "gradient_norm")  # what every step measures
         self.progress = _Progress()
         self.resumed_at: int | None = None
-        self.window: list[Tensor] = []  # COLUMNS of the steps since the last look at the device
+        self.window: list[Tensor] = []  # columns of the steps since the last look at the device
         self.meter = _Meter()
 
     def run(self) -> None:
@@ -217,7 +191,12 @@ class _Trainer:
         self.resumed_at = self._resume()
         steps = range(self.progress.step, self.steps)
         batches = training_batches(
-            self.train, self.plan, self.fabric.global_rank, steps, self.fabric.device.type == "cuda"
+            self.train,
+            self.method.collate,
+            self.plan,
+            self.fabric.global_rank,
+            steps,
+            self.fabric.device.type == "cuda",
         )
         bar = TrainingBar(self.steps, self.progress.step, self.fabric.is_global_zero)
         with closing(batches), _Interruption() as interruption, bar:
@@ -230,31 +209,27 @@ class _Trainer:
 
     def write_models(self, out: Path) -> None:
         """Write the best and the last weights."""
-        names, extra = (self.queries.pathologies, self.queries.anatomies), asdict(self.recipe)
-        del extra["model"]
-        save_model(out / "best", self.recipe.model, self.progress.best_weights, *names, extra)
-        save_model(out / "last", self.recipe.model, self.network.state_dict(), *names, extra)
+        extra = {**self.method.config, "train": asdict(self.config)}
+        self.method.save(out / "best", self.progress.best_weights, extra)
+        self.method.save(out / "last", self.network.state_dict(), extra)
 
     def result(self) -> Result:
         """What came of it."""
         done = self.progress
-        pathology = by_name(self.queries.pathologies, done.best_auroc[0])
-        anatomy = by_name(self.queries.anatomies, done.best_auroc[1])
+        named = {kind: by_name(names, done.best_auroc[kind]) for kind, names in self.method.queries.items()}
         leader = self.fabric.is_global_zero
-        return Result(
-            done.step, done.criterion, done.best_epoch, done.curves, pathology, anatomy, self.resumed_at, leader
-        )
+        return Result(done.step, done.criterion, done.best_epoch, done.curves, named, self.resumed_at, leader)
 
     def _advance(self, step: int, parts: Sequence[Batch]) -> None:
         """One optimiser step on this process's parts of the global batch."""
         torch.manual_seed(mix(self.config.seed, step, self.fabric.global_rank))  # dropout
         prepared = [self._prepare(part) for part in parts]
-        counts = torch.stack([targets.counts() for _, targets, _ in prepared]).mean(0)
+        counts = torch.stack([targets.counts() for _, targets in prepared]).mean(0)
         counts = over_processes(self.fabric, counts, "mean")
         measured = torch.zeros_like(counts)
         for index, part in enumerate(prepared):
             with self.fabric.no_backward_sync(self.model, enabled=index < len(parts) - 1):
-                terms = self._terms(*part, counts) / len(parts)
+                terms = self.method.loss_terms(self.model, *part, counts) / len(parts)
                 self.fabric.backward(terms @ self.weights)
             measured += terms.detach()
         limit = self.config.clip or math.inf
@@ -265,17 +240,11 @@ class _Trainer:
         self.scheduler.step()
         self.window.append(torch.cat([measured, (measured @ self.weights)[None], norm[None]]))
 
-    def _prepare(self, batch: Batch) -> tuple[Tensor, Targets, Tensor]:
-        """Augmented images, what their labels say, and the draws of the prototypical loss."""
+    def _prepare(self, batch: Batch) -> tuple[Tensor, Targets]:
+        """Augmented images, and what their labels say."""
         batch = batch.to(self.fabric.device)
-        images, existence = augment(
-            batch.images, batch.existence, batch.augment_draws, self.recipe.augment, self.mirror
-        )
-        return images, Targets.of(existence, self.recipe.loss), batch.proto_draws
-
-    def _terms(self, images: Tensor, targets: Targets, draws: Tensor, counts: Tensor) -> Tensor:
-        output = self.model(images, *self.prompts)
-        return medslip_terms(output, self.prompts, targets, draws, self.recipe.loss, counts)
+        images = augment(batch.images, batch.draws, self.method.augmentation)
+        return images, self.method.targets(batch.labels, batch.draws)
 
     def _account(self, step: int, interruption: "_Interruption", bar: TrainingBar) -> None:
         """Log, validate, save and stop, each when it is due after so many steps."""
@@ -308,7 +277,7 @@ class _Trainer:
         self._check_finite(rows)
         self.progress.rows.append(rows)
         speed = self.meter.read(len(rows) * self.config.batch)
-        values = dict(zip(COLUMNS, rows.double().mean(0).tolist(), strict=True))
+        values = dict(zip(self.columns, rows.double().mean(0).tolist(), strict=True))
         self._report({**values, "lr": self._lr(), **speed})
         bar.logged(self.progress.step, self._epoch(), values["loss"], speed["images_per_second"])
         return stops
@@ -318,7 +287,7 @@ class _Trainer:
         if not bad.any():
             return
         first = int(bad.any(1).nonzero()[0])
-        names = ", ".join(name for name, is_bad in zip(COLUMNS, bad[first].tolist(), strict=True) if is_bad)
+        names = ", ".join(name for name, is_bad in zip(self.columns, bad[first].tolist(), strict=True) if is_bad)
         step = self.progress.step - len(rows) + first + 1
         raise TrainingError(
             f"Step {step} of {self.steps} gave values that are not finite ({names}): lower train.lr = "
@@ -327,25 +296,23 @@ class _Trainer:
 
     def _end_epoch(self, bar: TrainingBar) -> None:
         """Validate, add a row to the curves, and keep the weights if they are the best so far."""
-        batch, seed = self.config.batch, self.config.seed
-        found = validate(self.model, self.validation, self.prompts, self.recipe.loss, batch, seed, self.fabric)
+        found = self.method.validate(self.model, self.validation, self.config.batch, self.fabric)
         means = torch.cat(self.progress.rows).double().mean(0).tolist()
         self.progress.rows = []
         validated = _validation_row(found)
-        row = {"step": self.progress.step, "epoch": self._epoch(), **dict(zip(COLUMNS, means, strict=True))}
+        row = {"step": self.progress.step, "epoch": self._epoch(), **dict(zip(self.columns, means, strict=True))}
         self.progress.curves.append({**row, "lr": self._lr(), **validated})
         self._report(validated)
-        bar.validated(found.pathology_macro)
-        self._keep_best(found)
+        self._keep_best(found, bar)
         self.meter = _Meter()  # validation does not count as training time
 
-    def _keep_best(self, found: Validation) -> None:
-        done = self.progress
-        done.criterion = "loss" if math.isnan(found.pathology_macro) else "auroc"
-        score = -found.loss if done.criterion == "loss" else found.pathology_macro
+    def _keep_best(self, found: Validation, bar: TrainingBar) -> None:
+        done, macro = self.progress, found.macro(next(iter(self.method.queries)))
+        bar.validated(macro)
+        done.criterion = "loss" if math.isnan(macro) else "auroc"
+        score = -found.loss if done.criterion == "loss" else macro
         if score > done.best_score:
-            done.best_score, done.best_epoch = score, self._epoch()
-            done.best_auroc = [found.pathology_auroc, found.anatomy_auroc]
+            done.best_score, done.best_epoch, done.best_auroc = score, self._epoch(), found.auroc
             done.best_weights = {k: v.detach().cpu().clone() for k, v in self.network.state_dict().items()}
 
     def _save(self) -> None:
@@ -425,23 +392,32 @@ class _Interruption:
 
 
 def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW; vectors and scalars (biases, norms, temperatures) do not decay."""
+    """AdamW or SGD; vectors and scalars (biases, norms, temperatures) do not decay."""
     parameters = list(network.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2), fused=True)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=MOMENTUM, fused=True)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(MOMENTUM, config.beta2), fused=True)
 
 
 def _schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int, steps_per_epoch: int) -> LRScheduler:
-    """Linear warm-up from the smallest rate to the peak, then a cosine back to the smallest."""
+    """Linear warm-up from the smallest rate to the peak, then one cosine back to the smallest, or several."""
     warmup = min(round(config.warmup_epochs * steps_per_epoch), steps - 1)
-    cosine = CosineAnnealingLR(optimizer, T_max=steps - warmup, eta_min=config.min_lr)
+    falls = _cosines(optimizer, config, steps - warmup)
     if not warmup:
-        return cosine
+        return falls
     rise = LinearLR(optimizer, start_factor=config.min_lr / config.lr, total_iters=warmup)
-    return SequentialLR(optimizer, [rise, cosine], milestones=[warmup])
+    return SequentialLR(optimizer, [rise, falls], milestones=[warmup])
+
+
+def _cosines(optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int) -> LRScheduler:
+    if not config.restarts:
+        return CosineAnnealingLR(optimizer, T_max=steps, eta_min=config.min_lr)
+    period = -(-steps // (config.restarts + 1))
+    return CosineAnnealingWarmRestarts(optimizer, T_0=period, eta_min=config.min_lr)
 
 
 def _validation_row(found: Validation) -> dict[str, float]:

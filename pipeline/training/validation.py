@@ -1,4 +1,4 @@
-"""How well a model does on the validation split: loss terms and AUROC per query, without augmentation."""
+"""How well a model does on the validation split: what a validation finds, and what any method needs to find it."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,9 +9,6 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from pipeline.losses import TERMS, LossConfig, Targets, medslip_terms, term_weights
-from pipeline.networks.medslip import MeDSLIP
-from pipeline.training.augmentation import plain
 from pipeline.training.data import Examples, prefetch
 from pipeline.training.processes import over_processes
 
@@ -22,74 +19,22 @@ class Validation:
 
     Attributes:
         loss: the weighted total.
-        terms: each term of losses.TERMS.
-        pathology_auroc: per pathology query [N_p], NaN where positives or negatives are missing.
-        anatomy_auroc: per anatomy query [N_a].
+        terms: each term of the loss.
+        auroc: per query [N] of each kind, NaN where positives or negatives are missing; the first kind chooses epochs.
     """
 
     loss: float
     terms: dict[str, float]
-    pathology_auroc: Tensor
-    anatomy_auroc: Tensor
+    auroc: dict[str, Tensor]
 
-    @property
-    def pathology_macro(self) -> float:
-        """Mean AUROC over the pathologies that have both positives and negatives; NaN where none has."""
-        return float(self.pathology_auroc.nanmean())
-
-    @property
-    def anatomy_macro(self) -> float:
-        """Mean AUROC over the anatomies that have both."""
-        return float(self.anatomy_auroc.nanmean())
+    def macro(self, kind: str) -> float:
+        """Mean AUROC over the queries that have both positives and negatives; NaN where none has."""
+        return float(self.auroc[kind].nanmean())
 
     def aurocs(self) -> dict[str, float]:
         """The macro means by name, as in the curves; an undefined one is left out."""
-        means = {"pathology": self.pathology_macro, "anatomy": self.anatomy_macro}
-        return {f"validation_auroc_{name}": value for name, value in means.items() if not math.isnan(value)}
-
-
-@torch.no_grad()
-def validate(
-    model: MeDSLIP,
-    examples: Examples,
-    prompts: tuple[Tensor, Tensor],
-    config: LossConfig,
-    batch: int,
-    seed: int,
-    fabric: Fabric,
-) -> Validation:
-    """Score a model on all examples, each process taking a share.
-
-    Args:
-        model: set to evaluation and back to training; as fabric set it up, so that its precision applies.
-        examples: of the validation split, at least one.
-        prompts: pathology and anatomy vectors on the device.
-        config: of the losses.
-        batch: images at a time.
-        seed: of the drawn negatives, so that losses of different epochs compare.
-        fabric: the processes.
-    """
-    model.eval()
-    sums, counts, one = torch.zeros(3, len(TERMS), device=fabric.device)
-    one += 1
-    logits, labels = [], []
-    draws = _draws(prompts, seed)  # the same for every image, so that they depend on neither batch nor process
-    for images, existence in _shares(examples, batch, fabric):
-        output = model(plain(images), *prompts)
-        targets = Targets.of(existence, config)
-        sums += medslip_terms(output, prompts, targets, draws.expand_as(existence), config, one)
-        counts += targets.counts()
-        logits.append(torch.cat([output.pathology.logits, output.anatomy.logits], dim=1).float())
-        both = zip(targets.pathology, targets.anatomy, strict=True)  # positive ones, labelled ones
-        labels.append(torch.stack([torch.cat(streams, dim=1) for streams in both], dim=-1).to(torch.uint8))
-    model.train()
-    terms = over_processes(fabric, torch.stack([sums, counts]), "sum")
-    terms = terms[0] / terms[1].clamp(min=1)
-    positive, labelled = _gathered(labels, len(examples), fabric).bool().unbind(-1)
-    aurocs = auroc(_gathered(logits, len(examples), fabric), positive, labelled)
-    named = dict(zip(TERMS, terms.tolist(), strict=True))
-    split = len(prompts[0])
-    return Validation(float(terms.cpu() @ term_weights(config)), named, aurocs[:split].cpu(), aurocs[split:].cpu())
+        means = {kind: self.macro(kind) for kind in self.auroc}
+        return {f"validation_auroc_{kind}": value for kind, value in means.items() if not math.isnan(value)}
 
 
 def auroc(scores: Tensor, positive: Tensor, labelled: Tensor) -> Tensor:
@@ -118,13 +63,14 @@ def by_name(names: Sequence[str], values: Tensor) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in zip(names, values.tolist(), strict=True)}
 
 
-def _draws(prompts: tuple[Tensor, Tensor], seed: int) -> Tensor:
-    """Uniform draws [N_a, N_p]."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(len(prompts[1]), len(prompts[0]), generator=generator).to(prompts[0].device)
+def term_means(sums: Tensor, counts: Tensor, fabric: Fabric) -> Tensor:
+    """Each term's mean over all processes' entries, from every process's sums and numbers of them; on the CPU."""
+    total, number = over_processes(fabric, torch.stack([sums, counts]), "sum")
+    means: Tensor = total / number.clamp(min=1)
+    return means.cpu()
 
 
-def _shares(examples: Examples, batch: int, fabric: Fabric) -> Iterator[tuple[Tensor, Tensor]]:
+def shares(examples: Examples, batch: int, fabric: Fabric) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's images and labels on the device: every so-manieth example."""
     own = np.arange(fabric.global_rank, len(examples), fabric.world_size)
     parts = (own[start : start + batch] for start in range(0, len(own), batch))
@@ -132,7 +78,7 @@ def _shares(examples: Examples, batch: int, fabric: Fabric) -> Iterator[tuple[Te
         yield images.to(fabric.device), existence.to(fabric.device)
 
 
-def _gathered(shares: list[Tensor], number: int, fabric: Fabric) -> Tensor:
+def gathered(shares: list[Tensor], number: int, fabric: Fabric) -> Tensor:
     """All processes' rows in the order of the examples [number, ...]."""
     own = torch.cat(shares)
     missing = -(-number // fabric.world_size) - len(own)  # processes may differ by one row

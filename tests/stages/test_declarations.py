@@ -20,11 +20,20 @@ def _script(stage: dict) -> Path:
     return ROOT / (module[1].replace(".", "/") + ".py")
 
 
+def _parts(script: Path) -> list[ast.Module]:
+    """A script, and the modules of methods that it takes its work from."""
+    tree = ast.parse(script.read_text())
+    imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "stages"]
+    return [
+        tree,
+        *(ast.parse((ROOT / f"stages/{name.name}.py").read_text()) for node in imported for name in node.names),
+    ]
+
+
 def _read(script: Path) -> tuple[set[str], set[str]]:
     """The sections a script asks for, and those it uses."""
-    tree = ast.parse(script.read_text())
     asked, used = set(), set()
-    for node in ast.walk(tree):
+    for node in (node for tree in _parts(script) for node in ast.walk(tree)):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "stage_params":
             asked |= {ast.literal_eval(argument) for argument in node.args}
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "params":
@@ -32,7 +41,7 @@ def _read(script: Path) -> tuple[set[str], set[str]]:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "fix_torch":
             used |= {"seed", "threads"}
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "training_record":
-            used |= {"method", "scale", "corpus"}
+            used |= {"method", "scale", "corpus", "knowledge"}
     return asked, asked if "model_dump" in used else used
 
 
@@ -54,7 +63,8 @@ def test_scripts_and_packages_they_import_are_dependencies(name: str) -> None:
     ignored = {"pipeline.errors", "pipeline.schemas", "pipeline.params", "pipeline.tracking"}
     imported = {
         node.module
-        for node in ast.walk(ast.parse(script.read_text()))
+        for tree in _parts(script)
+        for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pipeline.")
     }
     for module in imported - ignored:
@@ -88,6 +98,6 @@ def test_what_may_hold_patients_data_is_ignored_by_git() -> None:
 
 
 def test_every_script_is_a_stage() -> None:
-    shared = {"__init__.py", "common.py", "scoring.py", "trained.py"}
+    shared = {"__init__.py", "common.py", "scoring.py", "trained.py", "medslip.py", "medfilip.py"}
     scripts = {path.name for path in (ROOT / "stages").glob("*.py")} - shared
     assert scripts == {_script(stage.get("do", stage)).name for stage in STAGES.values()}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import tiny_medfilip
 import torch
 import yaml
 from mlflow import MlflowClient
@@ -16,7 +17,9 @@ from PIL import Image
 
 from pipeline import schemas
 from pipeline.images.shards import build_shards
-from pipeline.losses import TERMS
+from pipeline.losses.medslip import TERMS
+from pipeline.networks.io import StoredMedFILIP, load_model, load_tokenizer
+from pipeline.networks.medfilip import text_transformer
 from pipeline.params import compose
 from pipeline.semantics.prompts import write_vectors
 
@@ -39,11 +42,31 @@ def project(tmp_path: Path) -> Path:
     queries = pl.DataFrame(QUERIES, schema={"kind": pl.String, "index": pl.Int32, "name": pl.String}, orient="row")
     queries = queries.with_columns(count=pl.lit(1, pl.Int64), prompt="name")
     schemas.write_table(queries, tmp_path / "data/query_sets.parquet", schemas.QUERY_SETS)
+    store_labels(tmp_path)
     vectors = {"pathology/explanation": torch.randn(2, 8), "anatomy/template": torch.randn(2, 8)}
     write_vectors(vectors, tmp_path / "models/prompts.safetensors")
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports/corpus.json").write_text(json.dumps({"images": IMAGES}))
     return tmp_path
+
+
+def store_labels(project: Path) -> None:
+    """Every image has an edema or a mass, as texts of a tiny encoder."""
+    texts = pl.DataFrame({"category": ["edema", "mass"], "text": ["white edema.", "round mass."]})
+    index = pl.Series("index", [0, 1], dtype=pl.Int32)
+    texts = texts.with_columns(index, plain=index, mirror=index, location=pl.lit(None, pl.String))
+    texts = texts.with_columns(severity=pl.lit(None, pl.String))
+    schemas.write_table(texts, project / "data/labels/texts.parquet", schemas.LABEL_TEXTS)
+    names = [f"{number}.png" for number in range(IMAGES)]
+    kinds = pl.Series([number // 3 % 2 for number in range(IMAGES)], dtype=pl.Int32)
+    found = pl.DataFrame({"study_id": names, "label": kinds}).with_columns(state=pl.lit("present"))
+    schemas.write_table(found, project / "data/labels/labels.parquet", schemas.STUDY_LABELS)
+    found = found.rename({"label": "category"})
+    schemas.write_table(found, project / "data/labels/findings.parquet", schemas.FINDINGS)
+    write_vectors({"labels": torch.eye(2, 8)}, project / "models/label_vectors.safetensors")
+    torch.manual_seed(0)
+    text_transformer(tiny_medfilip.CONFIG.text).save_pretrained(project / "models/text_encoder")
+    tiny_medfilip.tokenizer().save_pretrained(project / "models/text_encoder")
 
 
 def draw_images(project: Path) -> pl.DataFrame:
@@ -94,6 +117,23 @@ def test_of_two_processes_one_logs_all_curves_to_one_run(project: Path) -> None:
     assert {name: steps[f"training/{name}"] for name in validated} == {name: [5, 10] for name in validated}
     assert (project / "models/pretrained/best/model.safetensors").is_file()
     assert yaml.safe_load((project / "reports/pretrain/metrics.json").read_text())["steps"] == 10
+
+
+def test_medfilip_leaves_a_model_that_loads_alone(project: Path) -> None:
+    pretrain(project, "method=medfilip")
+    stored = load_model(project / "models/pretrained/best")
+    assert isinstance(stored, StoredMedFILIP)
+    assert stored.categories == ("edema", "mass")
+    assert load_tokenizer(stored.tokenizer)("mass")["input_ids"] == tiny_medfilip.tokenizer()("mass")["input_ids"]
+    columns = set(pl.read_csv(project / "reports/pretrain/curves.csv").columns)
+    assert {"itm_mse", "itm_ce", "validation_loss", "validation_auroc_pathology"} <= columns
+    metrics = json.loads((project / "reports/pretrain/metrics.json").read_text())
+    assert set(metrics["pathology_auroc"]) == {"edema", "mass"}
+    card = (project / "models/pretrained/README.md").read_text()
+    assert card.startswith("# MedFILIP pre-trained on")
+    assert "2 pathologies: edema, mass." in card
+    training = json.loads((project / "models/pretrained/training.json").read_text())
+    assert training["params"]["method"] == training["defaults"]["method"] == "medfilip"
 
 
 def curves(run) -> list[str]:

@@ -12,26 +12,20 @@ from pipeline.training.augmentation import (
     DRAWS,
     OPERATIONS,
     AugmentConfig,
-    Mirror,
     augment,
     autocontrast,
     equalize,
+    mirrored,
     plain,
     sharpen,
 )
 
 torch.set_num_threads(1)
 STILL = AugmentConfig(flip="none", crop=(1.0, 1.0), aspect=1.0, interpolation="bilinear", operations=0)
-ANATOMIES = ("left lung", "heart", "right lung", "left lower lobe", "right middle lobe", "cleft", "other")
-MIRROR = Mirror.of(ANATOMIES)
 
 
 def random_images(n=6, size=24, seed=0, low=0, high=256):
     return torch.randint(low, high, (n, size, size), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
-
-
-def random_labels(n=6):
-    return torch.randint(-1, 3, (n, len(ANATOMIES), 3), generator=torch.Generator().manual_seed(1), dtype=torch.int8)
 
 
 def draws(n=6, seed=2):
@@ -43,65 +37,28 @@ def changed(**changes):
 
 
 def test_nothing_to_vary_is_the_identity():
-    images, labels = random_images(), random_labels()
-    found, same = augment(images, labels, draws(), STILL, MIRROR)
-    torch.testing.assert_close(found, plain(images), atol=1e-4, rtol=0)
-    assert torch.equal(same, labels)
+    images = random_images()
+    torch.testing.assert_close(augment(images, draws(), STILL), plain(images), atol=1e-4, rtol=0)
+    assert not mirrored(draws(), STILL).any()
 
 
 def test_magnitude_zero_moves_nothing():
     images = random_images()
     chosen = draws()
     chosen[:, 11::2] = 0.95  # rotate
-    found, _ = augment(images, random_labels(), chosen, changed(operations=4, magnitude=0.0), MIRROR)
+    found = augment(images, chosen, changed(operations=4, magnitude=0.0))
     torch.testing.assert_close(found, plain(images), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("flip", ["plain", "laterality"])
 def test_half_the_images_are_mirrored(flip):
-    images, labels, u = random_images(200, 8), random_labels(200), draws(200)
-    found, after = augment(images, labels, u, changed(flip=flip), MIRROR)
+    images, u = random_images(200, 8), draws(200)
+    found = augment(images, u, changed(flip=flip))
     flipped = u[:, 0] < 0.5
     assert 60 < flipped.sum() < 140
     torch.testing.assert_close(found[flipped], plain(images.flip(2))[flipped], atol=1e-4, rtol=0)
     torch.testing.assert_close(found[~flipped], plain(images)[~flipped], atol=1e-4, rtol=0)
-    assert torch.equal(after[~flipped], labels[~flipped])
-    if flip == "plain":
-        assert torch.equal(after, labels)
-    else:
-        assert torch.equal(after[flipped][:, 0], labels[flipped][:, 2])
-        assert torch.equal(after[flipped][:, 2], labels[flipped][:, 0])
-        assert torch.equal(after[flipped][:, 1], labels[flipped][:, 1])
-
-
-def test_rows_without_counterpart_go_to_other():
-    """A finding in the left lower lobe lies, mirrored, in the right one, which only "other" covers here."""
-    labels = torch.full((1, 7, 4), -1, dtype=torch.int8)
-    labels[0, 3] = torch.tensor([1, 0, 2, -1])
-    labels[0, 6] = torch.tensor([0, 2, 0, 1])
-    mirrored = MIRROR.labels(labels)
-    assert MIRROR.unpaired == (3, 4)
-    assert (mirrored[0, 3] == -1).all()
-    assert mirrored[0, 6].tolist() == [1, 2, 2, 1]
-    assert (mirrored[0, [0, 1, 2, 4, 5]] == -1).all()
-
-
-def test_mirroring_twice_gives_back_paired_rows():
-    labels = random_labels()
-    paired = [0, 1, 2, 5]
-    assert torch.equal(MIRROR.labels(MIRROR.labels(labels))[:, paired], labels[:, paired])
-
-
-def test_released_names_are_paired():
-    names = (
-        "left_hilar",
-        "right_hilar",
-        "lower_left_lobe",
-        "lower_right_lobe",
-        "left_lung_unspec",
-        "right_lung_unspec",
-    )
-    assert Mirror.of((*names, "other")) == Mirror((1, 0, 3, 2, 5, 4, 6), ())
+    assert torch.equal(mirrored(u, changed(flip=flip)), flipped & (flip == "laterality"))
 
 
 def slow_geometry(image, u, config):
@@ -141,7 +98,7 @@ def test_one_resampling_equals_the_operations_in_turn(seed, flip, operations):
     config = AugmentConfig(flip, (0.3, 1.0), 4 / 3, "bilinear", operations, 7.0, rotate=9.0, shift=0.1)
     images, u = random_images(4, 20, seed), draws(4, seed)
     u[:, 11::2] = 0.5 + u[:, 11::2] / 2  # geometric operations only
-    found, _ = augment(images, random_labels(4), u, config, MIRROR)
+    found = augment(images, u, config)
     for image, numbers, ours in zip(images.numpy(), u.double().numpy(), found[:, 0], strict=True):
         np.testing.assert_allclose(ours.numpy() * 255, slow_geometry(image, numbers, config), atol=0.25)
 
@@ -172,7 +129,7 @@ def test_each_image_gets_the_operation_it_drew(name):
     images, u = random_images(3, 32, 4, 30, 180), draws(3)
     u[:, 11] = 0.0
     u[1, 11] = (OPERATIONS.index(name) + 0.5) / 10
-    found, _ = augment(images, random_labels(3), u, changed(operations=1, magnitude=7.0), MIRROR)
+    found = augment(images, u, changed(operations=1, magnitude=7.0))
     pixels = images[1:2].unsqueeze(1).float()
     wanted = {
         "identity": pixels,
@@ -189,18 +146,17 @@ def test_each_image_gets_the_operation_it_drew(name):
 @given(st.integers(0, 10**6))
 def test_an_image_does_not_depend_on_its_batch(seed):
     config = AugmentConfig("laterality", contrast=0.3, brightness=0.2, gamma=0.3, rotate=5.0)
-    images, labels, u = random_images(5, 16, seed), random_labels(5), draws(5, seed)
-    together, with_labels = augment(images, labels, u, config, MIRROR)
+    images, u = random_images(5, 16, seed), draws(5, seed)
+    together = augment(images, u, config)
     assert together.min() >= 0
     assert together.max() <= 1
-    alone = [augment(images[i : i + 1], labels[i : i + 1], u[i : i + 1], config, MIRROR) for i in range(5)]
-    torch.testing.assert_close(together, torch.cat([image for image, _ in alone]), atol=1e-4, rtol=0)
-    assert torch.equal(with_labels, torch.cat([label for _, label in alone]))
+    alone = [augment(images[i : i + 1], u[i : i + 1], config) for i in range(5)]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=0)
 
 
 def test_jitter_is_as_large_as_asked_for():
     images = random_images(500, 8, 5, 100, 150)
-    found, _ = augment(images, random_labels(500), draws(500), changed(brightness=0.2), MIRROR)
+    found = augment(images, draws(500), changed(brightness=0.2))
     added = (found - plain(images)).mean((1, 2, 3))
     assert -0.2 <= added.min() < -0.19
     assert 0.19 < added.max() <= 0.2001

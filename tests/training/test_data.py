@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pipeline.errors import TrainingError
+from pipeline.training.augmentation import DRAWS
 from pipeline.training.data import Examples, Plan, mix, prefetch, training_batches
 
 
@@ -22,6 +23,11 @@ def numbered(n=10, first=5):
     images = torch.arange(n + first, dtype=torch.uint8).view(-1, 1, 1).expand(-1, 2, 2)
     labels = torch.arange(n + 1, dtype=torch.int8).view(-1, 1, 1).expand(-1, 3, 2)
     return Examples(Table(images), np.arange(n) + first, Table(labels), n - np.arange(n))
+
+
+def collate(share):
+    """The labels of a part, and those of its whole step."""
+    return {"own": share.labels.gather(share.rows[share.own]), "step": share.labels.gather(share.rows)[:, 0, 0]}
 
 
 def test_an_epoch_shows_no_example_twice_and_every_epoch_another_order():
@@ -41,11 +47,14 @@ def test_processes_and_parts_share_the_global_batch(processes, parts):
 
 
 def test_draws_do_not_depend_on_processes_but_on_step_and_seed():
-    labels = torch.zeros(1, 3, 2, dtype=torch.int8)
+    def drawn(plan, step):
+        draws, generator = plan.step_draws(step)
+        return torch.cat([draws, torch.rand(12, 3, generator=generator)], dim=1)
+
     one, two = Plan(20, 12, 1, 1, 0), Plan(20, 12, 2, 1, 0)
-    assert all(map(torch.equal, one.step_draws(4, labels), two.step_draws(4, labels)))
-    assert not torch.equal(one.step_draws(4, labels)[1], one.step_draws(5, labels)[1])
-    assert not torch.equal(one.step_draws(4, labels)[1], Plan(20, 12, 1, 1, 1).step_draws(4, labels)[1])
+    assert torch.equal(drawn(one, 4), drawn(two, 4))
+    assert not torch.equal(drawn(one, 4), drawn(one, 5))
+    assert not torch.equal(drawn(one, 4), drawn(Plan(20, 12, 1, 1, 1), 4))
     assert len({mix(seed, step) for seed in range(30) for step in range(30)}) == 900
 
 
@@ -63,14 +72,17 @@ def test_batches_that_cannot_be_filled(plan, message):
 
 def test_batches_hold_the_plans_examples_with_their_labels():
     examples, plan = numbered(), Plan(10, 4, 1, 2, 1)
-    batches = list(training_batches(examples, plan, 0, range(1, 4), pinned=False))
+    batches = list(training_batches(examples, collate, plan, 0, range(1, 4), pinned=False))
     assert len(batches) == 6
     rows = np.concatenate([plan.step_rows(step) for step in range(1, 4)])
     images = torch.cat([batch.images[:, 0, 0] for batch in batches])
-    labels = torch.cat([batch.existence[:, 0, 0] for batch in batches])
+    labels = torch.cat([batch.labels["own"][:, 0, 0] for batch in batches])
     assert images.tolist() == (rows + 5).tolist()
     assert labels.tolist() == (10 - rows).tolist()
-    assert all(batch.proto_draws.shape == (2, 3, 2) for batch in batches)
+    assert all(batch.draws.shape == (2, DRAWS) for batch in batches)
+    steps = [batches[0].labels["step"], batches[1].labels["step"]]
+    assert torch.equal(*steps)
+    assert steps[0].tolist() == (10 - plan.step_rows(1)).tolist()
 
 
 def test_an_error_in_the_background_is_raised_in_front():

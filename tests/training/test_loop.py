@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.errors import TrainingError
-from pipeline.losses import TERMS, LossConfig
+from pipeline.losses.medslip import TERMS, LossConfig
 from pipeline.networks.io import load_model
 
 torch.set_num_threads(1)
@@ -50,7 +50,7 @@ def test_what_it_reports(whole):
     assert not {"images_per_second", "loader_wait"} & set(result.curves[0])
     assert any("images_per_second" in metrics for _, metrics in log)
     assert {step for step, _ in log} == {2, 4, 5, 6, 8, 10, 12, 14, 15}
-    assert set(result.pathology_auroc) == {"bar", "beam", "board"}
+    assert set(result.auroc["pathology"]) == {"bar", "beam", "board"}
     assert not (folder / "checkpoints").exists()
 
 
@@ -221,10 +221,12 @@ def test_the_terms_at_fault_are_named(tmp_path):
     prompts = tiny.queries()
     broken = tiny.Queries(prompts.pathologies, prompts.anatomies, prompts.pathology_vectors, prompts.anatomy_vectors)
     broken.anatomy_vectors[0, 0] = math.nan
-    recipe, fabric = tiny.Recipe(model, LossConfig(), tiny.AUGMENT, tiny.TRAIN), tiny.launch(1, 1, "32-true")
-    splits = tiny.examples(40, 1), tiny.examples(20, 2)
+    method, splits = (
+        tiny.MeDSLIPMethod(model, LossConfig(), broken, tiny.AUGMENT, 4),
+        (tiny.examples(40, 1), tiny.examples(20, 2)),
+    )
     with pytest.raises(TrainingError, match=r"Step 1 of 6 .*existence_anatomy") as caught:
-        tiny.pretrain(recipe, *splits, broken, tmp_path / "out", tmp_path / "checkpoints", lambda *_: None, fabric)
+        tiny.train_method(method, tmp_path, lambda *_: None, splits, tiny.TRAIN)
     assert "existence_pathology" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -259,7 +261,7 @@ def test_without_positives_the_loss_chooses(tmp_path):
     validation.labels.tensor.fill_(-1)
     found = tiny.train(tmp_path, data=(tiny.examples(40, 1), validation), epochs=2)
     assert found.criterion == "loss"
-    assert found.pathology_auroc == {"bar": None, "beam": None, "board": None}
+    assert found.auroc["pathology"] == {"bar": None, "beam": None, "board": None}
     assert min(found.curves, key=lambda row: row["validation_loss"])["epoch"] == found.best_epoch
 
 

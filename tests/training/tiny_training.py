@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.losses import LossConfig
+from pipeline.losses.medslip import LossConfig
 from pipeline.networks.medslip import MeDSLIPConfig
 from pipeline.training.augmentation import AugmentConfig
 from pipeline.training.data import Examples
-from pipeline.training.loop import Queries, Recipe, TrainConfig, pretrain
+from pipeline.training.loop import TrainConfig, pretrain
+from pipeline.training.medslip import MeDSLIPMethod, Queries
 from pipeline.training.processes import launch
 
 MODEL = MeDSLIPConfig(
@@ -64,10 +65,14 @@ def queries():
 
 
 def train(folder, log=lambda metrics, step: None, model=MODEL, loss=None, augment=AUGMENT, data=None, **changes):
-    recipe = Recipe(model, loss or LossConfig(), augment, dataclasses.replace(TRAIN, **changes))
-    splits = data or (examples(90, 1), examples(31, 2))
-    fabric = launch(recipe.train.devices, 1, recipe.train.precision)
-    return pretrain(recipe, *splits, queries(), folder / "out", folder / "checkpoints", log, fabric)
+    config = dataclasses.replace(TRAIN, **changes)
+    method = MeDSLIPMethod(model, loss or LossConfig(), queries(), augment, config.seed)
+    return train_method(method, folder, log, data or (examples(90, 1), examples(31, 2)), config)
+
+
+def train_method(method, folder, log, splits, config):
+    fabric = launch(config.devices, 1, config.precision)
+    return pretrain(method, config, *splits, folder / "out", folder / "checkpoints", log, fabric)
 
 
 if __name__ == "__main__":

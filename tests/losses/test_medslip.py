@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.losses import (
+from pipeline.losses.medslip import (
     TERMS,
     LossConfig,
     Targets,
