@@ -18,7 +18,7 @@ from pipeline.networks.backbone import PatchEncoder
 from pipeline.training.augmentation import plain
 
 CACHE = 4 * 1024**3  # bytes of features that are kept
-NARROWING = 2  # a level of the decoder has so many times fewer channels than the encoder's
+NARROWING = 4  # a level of the decoder has so many times fewer channels than the encoder's
 NARROWEST = 8
 
 
