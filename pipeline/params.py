@@ -198,6 +198,8 @@ class MedFILIPModel(Encoder):
     embed: Positive
     scale: Annotated[float, Field(gt=0.0)]
     bias: float
+    pooling: Literal["mean", "max"]
+    train_text: bool
 
 
 class MedFILIPLoss(Section):
@@ -209,6 +211,7 @@ class MedFILIPLoss(Section):
     ssm_same_category: bool
     plain: Fraction
     texts: Natural
+    every_category: bool
 
 
 class Loss(Section):

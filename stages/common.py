@@ -24,7 +24,9 @@ def fix_torch(params: Params) -> None:
     import torch
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_flush_denormal(True)  # before the threads start, as they inherit it: numbers near 0 may slow a step fivefold
+    torch.set_flush_denormal(
+        True
+    )  # before the threads start, as they inherit it: numbers near 0 may slow a step fivefold
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler for seconds

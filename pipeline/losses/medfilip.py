@@ -35,6 +35,7 @@ class ITMConfig:
         plain: how often a label is trained as its category alone, without severity and location, 0 to 1: prompts
             usually name categories alone.
         texts: how many of a batch's distinct labels are matched at most, drawn anew for every step; 0 matches all.
+        every_category: each category alone is matched too in every step, as the label of the images that show it.
         unmentioned: whether a category that a report does not mention counts as absent, or not at all.
         uncertain: whether a finding that a report is not sure of counts not at all, as present, or as absent.
     """
@@ -45,6 +46,7 @@ class ITMConfig:
     ssm_same_category: bool = False
     plain: float = 0.0
     texts: int = 0
+    every_category: bool = False
     unmentioned: Literal["negative", "ignore"] = "negative"
     uncertain: Literal["ignore", "positive", "negative"] = "ignore"
 

@@ -32,6 +32,9 @@ class MedFILIPConfig:
         embed: d, dimensions of the space where images and texts meet, at least 1.
         scale: first value of the learned logit scale, above 0; CLIP's is 1 / 0.07.
         bias: first value of a learned bias of the logits, as in sigmoid contrastive losses; a softmax does not see it.
+        pooling: "mean" of the image's features as in the paper, or their "max", where a small finding counts fully.
+        train_text: whether the text transformer learns, as in the paper. Else only its linear projection does: a text's
+            frozen vector is looked up, and costs nothing per step.
     """
 
     text: Mapping[str, Any]
@@ -43,6 +46,8 @@ class MedFILIPConfig:
     embed: int = 768
     scale: float = 1 / 0.07
     bias: float = 0.0
+    pooling: Literal["mean", "max"] = "mean"
+    train_text: bool = True
 
 
 @dataclass
@@ -66,19 +71,20 @@ class MedFILIP(nn.Module):
         self.config = config
         self.backbone = PatchEncoder(config.block, config.depths, config.widths, config.stem, config.channels)
         self.image_projection = nn.Linear(config.widths[-1], config.embed)
-        self.text = text_transformer(config.text)
+        self.text = text_transformer(config.text).requires_grad_(config.train_text)
         self.text_projection = nn.Linear(config.text["hidden_size"], config.embed)
         self.log_scale = nn.Parameter(torch.tensor(math.log(config.scale)))
         self.bias = nn.Parameter(torch.tensor(config.bias))
 
-    def forward(self, images: Tensor, tokens: Tensor) -> MedFILIPOutput:
+    def forward(self, images: Tensor, texts: Tensor) -> MedFILIPOutput:
         """Compare images with texts.
 
         Args:
             images: [N, 1, S, S] grey in 0..1, or [N, 3, S, S] already normalised.
-            tokens: token ids of the texts, padded [M, T].
+            texts: padded token ids [M, T]; or of a frozen text transformer its vectors, of length 1 [M, h].
         """
-        cosines = self.embed_images(images) @ self.embed_texts(tokens).T  # [N, M]
+        v = self.embed_texts(texts) if self.config.train_text else self.place_texts(texts)
+        cosines = self.embed_images(images) @ v.T  # [N, M]
         return MedFILIPOutput(cosines, cosines * self.log_scale.exp().clamp(max=MAX_SCALE) + self.bias)
 
     def embed_images(self, images: Tensor) -> Tensor:
@@ -87,7 +93,7 @@ class MedFILIP(nn.Module):
 
     def project(self, features: Tensor) -> Tensor:
         """u from the image encoder's features [N, C, g, g]: [N, d]."""
-        pooled = features.mean((2, 3))  # [N, C]
+        pooled = features.mean((2, 3)) if self.config.pooling == "mean" else features.amax((2, 3))  # [N, C]
         return F.normalize(self.image_projection(pooled), dim=-1)
 
     def embed_texts(self, tokens: Tensor) -> Tensor:
@@ -96,7 +102,11 @@ class MedFILIP(nn.Module):
         states = self.text(input_ids=tokens, attention_mask=mask).last_hidden_state  # [M, T, h]
         weights = mask.unsqueeze(-1).to(states.dtype)
         mean = (states * weights).sum(1) / weights.sum(1)  # over the tokens of each text [M, h]
-        return F.normalize(self.text_projection(mean), dim=-1)
+        return self.place_texts(mean if self.config.train_text else F.normalize(mean, dim=-1))
+
+    def place_texts(self, vectors: Tensor) -> Tensor:
+        """v from what the text transformer says [M, h]: [M, d]."""
+        return F.normalize(self.text_projection(vectors), dim=-1)
 
 
 def text_transformer(config: Mapping[str, Any]) -> nn.Module:

@@ -65,9 +65,9 @@ class LabelTexts:
 
 @dataclass(frozen=True)
 class MedFILIPTargets:
-    """What a batch says to the loss: its texts' token ids [M, T], and how its images should fit them."""
+    """What a batch says to the loss: its texts as the network takes them, and how its images should fit them."""
 
-    tokens: Tensor
+    texts: Tensor
     pairs: Pairs
     loss: ITMConfig
 
@@ -124,7 +124,7 @@ class MedFILIPMethod:
         return term_weights(self.loss).to(self.vectors.device)
 
     def collate(self, share: Share) -> dict[str, Tensor]:
-        """The part's labels [B, 5, K], the step's distinct ones [M] and their token ids [M, T]."""
+        """The part's labels [B, 5, K], the step's distinct ones [M] and these as the network takes them."""
         labels = share.labels.gather(share.rows)
         turned = mirrored(share.draws, self.augmentation)[:, None, None]
         labels = torch.where(turned & (labels != NOTHING), self.texts.mirror[labels], labels)
@@ -135,29 +135,29 @@ class MedFILIPMethod:
         return {
             "labels": labels[share.own],
             "distinct": distinct,
-            "tokens": self.texts.take(distinct.clamp(min=0)),
+            "texts": self._inputs(distinct.clamp(min=0)),
         }
 
     def targets(self, labels: Mapping[str, Tensor], _draws: Tensor) -> MedFILIPTargets:
         """How the images should fit the step's texts; the labels followed the augmentation already."""
         found, distinct = labels["labels"], labels["distinct"]
-        return MedFILIPTargets(labels["tokens"], self._pairs(found, self._owned(found), distinct), self.loss)
+        return MedFILIPTargets(labels["texts"], self._pairs(found, self._owned(found), distinct), self.loss)
 
     def loss_terms(self, model: nn.Module, images: Tensor, targets: MedFILIPTargets, counts: Tensor) -> Tensor:
         """float32 [2], in the order of TERMS."""
-        return itm_terms(model(images, targets.tokens), targets.pairs, self.loss, counts)
+        return itm_terms(model(images, targets.texts), targets.pairs, self.loss, counts)
 
     @torch.no_grad()
     def validate(self, model: nn.Module, examples: Examples, batch: int, fabric: Fabric) -> Validation:
         """Images against all categories alone: loss terms, and AUROC of each category's cosine."""
         model.eval()
         categories = torch.arange(len(self.texts.categories))
-        tokens, categories = self.texts.take(categories).to(fabric.device), categories.to(fabric.device)
+        texts, categories = self._inputs(categories).to(fabric.device), categories.to(fabric.device)
         sums, counts, one = torch.zeros(3, len(TERMS), device=fabric.device)
         one += 1
         cosines, labels = [], []
         for images, found in shares(examples, batch, fabric):
-            output = model(plain(images), tokens)
+            output = model(plain(images), texts)
             present = self._with_policy(found, PRESENT, UNCERTAIN)
             pairs = self._pairs(found, present, categories)
             sums += itm_terms(output, pairs, self.loss, one)
@@ -176,8 +176,16 @@ class MedFILIPMethod:
         """Store the network with its tokenizer and the names of its categories."""
         save_medfilip(folder, self.model, weights, self.texts.categories, self.tokenizer, extra)
 
+    def _inputs(self, labels: Tensor) -> Tensor:
+        """Some labels [M] as the network takes them: token ids [M, T], or frozen vectors [M, h]."""
+        return self.texts.take(labels) if self.model.train_text else self.texts.vectors[labels]
+
     def _owned(self, labels: Tensor) -> Tensor:
-        return self._with_policy(labels, PRESENT_LABELS, UNCERTAIN_LABELS)
+        """The labels that count as an image's own [n, K]."""
+        owned = self._with_policy(labels, PRESENT_LABELS, UNCERTAIN_LABELS)
+        if not self.loss.every_category:
+            return owned
+        return torch.cat([owned, self._with_policy(labels, PRESENT, UNCERTAIN)], 1)
 
     def _with_policy(self, labels: Tensor, present: int, uncertain: int) -> Tensor:
         """Labels that count as present [n, K or 2 K]."""
@@ -194,11 +202,16 @@ class MedFILIPMethod:
         return Pairs(ownership_matrix(owned, texts), counted)
 
     def _distinct(self, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """The labels that the images own, once each, at most `loss.texts` drawn of them, padded with NOTHING: [M]."""
-        distinct = torch.unique(self._owned(labels))
+        """The labels to match, once each, padded with NOTHING: [M].
+
+        The images' own ones, at most `loss.texts` drawn of them, and where wanted every category alone.
+        """
+        distinct = torch.unique(self._with_policy(labels, PRESENT_LABELS, UNCERTAIN_LABELS))
         distinct = distinct[distinct != NOTHING]
         if self.loss.texts and len(distinct) > self.loss.texts:
             drawn = torch.randperm(len(distinct), generator=generator)[: self.loss.texts]
             distinct = distinct[drawn.sort().values]
+        if self.loss.every_category:
+            distinct = torch.unique(torch.cat([distinct, torch.arange(len(self.texts.categories))]))
         number = max(1, -(-len(distinct) // MULTIPLE)) * MULTIPLE
         return torch.cat([distinct, distinct.new_full((number - len(distinct),), NOTHING)])

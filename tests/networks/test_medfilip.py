@@ -70,6 +70,29 @@ def test_every_weight_learns(images):
     assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
 
 
+def test_a_frozen_text_transformer_is_looked_up(images):
+    network = MedFILIP(dataclasses.replace(tiny.CONFIG, train_text=False, pooling="max")).eval()
+    ids = tokens(TEXTS)
+    with torch.no_grad():
+        states = [network.text(input_ids=tokens([text])).last_hidden_state[0].mean(0) for text in TEXTS]
+    vectors = torch.stack([state / state.norm() for state in states])
+    output = network(images, vectors)
+    torch.testing.assert_close(network.place_texts(vectors), network.embed_texts(ids), atol=1e-5, rtol=1e-4)
+    output.logits.square().sum().backward()
+    learning = {name for name, weight in network.named_parameters() if weight.grad is not None}
+    assert not any(name.startswith("text.") for name in learning)
+    assert {"text_projection.weight", "image_projection.weight", "log_scale"} <= learning
+
+
+def test_max_pooling_sees_the_strongest_patch(images):
+    network = MedFILIP(dataclasses.replace(tiny.CONFIG, pooling="max")).eval()
+    with torch.no_grad():
+        features = network.backbone(images)
+        wanted = torch.stack([torch.stack([channel.max() for channel in image]) for image in features])
+        found = network.project(features)
+        torch.testing.assert_close(found, torch.nn.functional.normalize(network.image_projection(wanted), dim=-1))
+
+
 def test_the_papers_network_is_a_whole_resnet_50():
     text = dataclasses.replace(tiny.CONFIG).text
     with torch.device("meta"):

@@ -91,8 +91,9 @@ def test_two_processes_give_the_loss_curve_of_one(whole, tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"itm": "ce"}, {"ssm": False}, {"ssm_same_category": False}, {"texts": 3}, {"uncertain": "positive"}],
-)
+    [{"itm": "ce"}, {"ssm": False}, {"ssm_same_category": False}, {"texts": 3}, {"uncertain": "positive"},
+     {"every_category": True}],
+)  # fmt: skip
 def test_switches_train(tmp_path, changes):
     found = tiny.train(tmp_path, loss=dataclasses.replace(tiny.LOSS, **changes), epochs=1)
     assert np.isfinite(found.curves[0]["loss"])
@@ -106,7 +107,7 @@ def test_a_part_meets_all_texts_of_its_step():
     labels = tiny.examples(20, 3).labels.tensor[:8]
     assert set(whole["distinct"].tolist()) - {-1} == set(labels[:, 0].flatten().tolist()) - {-1}
     assert len(whole["distinct"]) % 8 == 0
-    for label, ids in zip(whole["distinct"], whole["tokens"], strict=True):
+    for label, ids in zip(whole["distinct"], whole["texts"], strict=True):
         wanted = tiny.tiny.tokenizer()(tiny.TEXTS[max(label, 0)][0])["input_ids"]
         assert ids[ids > 0].tolist() == wanted
 
@@ -143,12 +144,24 @@ def test_no_more_texts_than_asked_for_and_others_in_every_step():
     assert len(set(drawn)) > 1
 
 
+def test_every_category_is_matched_and_owned_by_the_images_that_show_it():
+    config = dataclasses.replace(tiny.LOSS, plain=0.0, texts=2, every_category=True, ssm=False)
+    batch = collated(config)
+    categories = range(len(tiny.method(config).texts.categories))
+    assert set(categories) <= set(batch["distinct"].tolist())
+    targets = tiny.method(config).targets(batch, torch.rand(8, DRAWS)).pairs.target
+    for image, labels in enumerate(batch["labels"]):
+        owned = {int(label) for kind in (0, 2) for label in labels[kind]} - {-1}
+        for text, target in zip(batch["distinct"].tolist(), targets[image].tolist(), strict=True):
+            assert text == -1 or target == float(text in owned)
+
+
 def test_targets_follow_the_uncertain_policy():
     """The first image is sure of a mass and unsure of an edema in the left lung."""
     labels = torch.full((2, 5, 2), -1)
     labels[0, :4, 0] = torch.tensor([5, 3, 1, 0])
     labels[1, 0, 0], labels[1, 2, 0] = 3, 0
-    batch = {"labels": labels, "distinct": torch.tensor([3, 5, -1]), "tokens": torch.zeros(3, 8)}
+    batch = {"labels": labels, "distinct": torch.tensor([3, 5, -1]), "texts": torch.zeros(3, 8)}
     for uncertain, owned, counted in (("ignore", 0, 0), ("negative", 0, 1), ("positive", 1, 1)):
         loss = dataclasses.replace(tiny.LOSS, uncertain=uncertain, ssm=False)
         pairs = tiny.method(loss).targets(batch, torch.rand(2, DRAWS)).pairs
@@ -165,4 +178,4 @@ def test_the_global_batch_does_not_depend_on_processes():
         generator = plan.step_draws(0)[1]
         part = Share(examples.labels, plan.step_rows(0), plan.own(0, process), draws, generator)
         found.append(tiny.method().collate(part))
-    assert torch.equal(found[0]["tokens"], found[1]["tokens"])
+    assert torch.equal(found[0]["texts"], found[1]["texts"])
