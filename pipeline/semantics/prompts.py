@@ -62,9 +62,11 @@ def encode_prompts(table: pl.DataFrame, encoder: TextEncoder, pooling: Pooling) 
     Returns:
         "<group>/<style>" -> float32 [N, h], rows in the order of `index`. Equal texts have equal vectors.
     """
-    texts = table["text"].unique(maintain_order=True).to_list()
-    row_of = {text: row for row, text in enumerate(texts)}
-    vectors = encoder.encode(texts, pooling)  # [distinct texts, h]
+    # Apart, as the texts encoded together decide the last bits: what benchmarks ask must not change what is learned.
+    learned = table.filter(pl.col("group").is_in(KINDS))["text"].unique(maintain_order=True).to_list()
+    asked = table.filter(~pl.col("text").is_in(learned))["text"].unique(maintain_order=True).to_list()
+    row_of = {text: row for row, text in enumerate([*learned, *asked])}
+    vectors = torch.cat([encoder.encode(learned, pooling), encoder.encode(asked, pooling)])  # [distinct texts, h]
     groups = table.sort("index", maintain_order=True).group_by("group", "style", maintain_order=True)
     return {
         f"{group}/{style}": vectors[[row_of[text] for text in rows["text"]]].contiguous()

@@ -85,6 +85,22 @@ def test_vectors_lie_in_the_order_of_the_index_and_each_text_is_encoded_once(tmp
     assert len(encoder.asked) == len(set(encoder.asked)) == table["text"].n_unique()  # type: ignore[attr-defined]
 
 
+def test_what_benchmarks_ask_changes_no_vector_that_is_learned_from() -> None:
+    class Company(Lengths):
+        """Encodes a text as the number of those it is encoded with."""
+
+        def encode(self, texts: Sequence[str], pooling: str, batch: int = 32) -> torch.Tensor:
+            return torch.full((len(texts), 1), float(len(texts)))
+
+    few, many = (
+        encode_prompts(prompt_table(QUERY_SETS, asked, KNOWLEDGE), Company(), "mean")
+        for asked in ({"covidx": BENCHMARKS["covidx"]}, BENCHMARKS)
+    )
+    assert few["covidx/name"].tolist() != many["covidx/name"].tolist()
+    for group in ("pathology/explanation", "anatomy/template"):
+        assert few[group].tolist() == many[group].tolist()
+
+
 def test_the_same_vectors_give_the_same_bytes(tmp_path: Path) -> None:
     vectors = {"b/name": torch.ones(2, 3), "a/name": torch.zeros(1, 3)}
     write_vectors(vectors, tmp_path / "one")
