@@ -152,7 +152,7 @@ def test_another_method_shares_what_comes_before_it(project: Path) -> None:
     output = run(project, "dvc", "exp", "run", "--temp", "-n", "medfilip", *overrides("method=medfilip"))
     ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
     assert not ran & ABOVE
-    assert {"pretrain", "zero_shot@cxr14", "grounding@rsna", "finetune@siim", "segment@siim", "retrieval"} <= ran
+    assert {"pretrain", "zero_shot@cxr14", "grounding@rsna", "finetune@siim", "segment@siim", "retrieval@corpus"} <= ran
     (reference,) = run(project, "git", "for-each-ref", "--format=%(refname)", "refs/exps/**/medfilip").split()
     assert "MedFILIP" in run(project, "git", "show", f"{reference}:reports/report.md")
     assert "medfilip" in run(project, "cxr", "compare", "--reference", "medslip", "--markdown")
