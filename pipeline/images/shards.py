@@ -164,9 +164,9 @@ def _write_all(batches: Sequence[Batch], files: Sequence[Path], workers: int) ->
     kept = {file: written for batch, file in pairs if (written := _kept(batch, file))}
     if kept:
         print(f"Resuming with {len(kept)} of {len(files)} shards of images, finished before.")
-    todo = [pair for pair in pairs if pair[1] not in kept]
-    done = track(_run(todo, workers), "Decoding images", total=len(todo))
-    kept |= zip((file for _, file in todo), done, strict=True)
+    unfinished = [pair for pair in pairs if pair[1] not in kept]
+    done = track(_run(unfinished, workers), "Decoding images", total=len(unfinished))
+    kept |= zip((file for _, file in unfinished), done, strict=True)
     return [kept[file] for file in files]
 
 
@@ -179,15 +179,15 @@ def _kept(batch: Batch, file: Path) -> Written | None:
     return Written(stored, ()) if len(stored) == len(batch.image_ids) else None
 
 
-def _run(todo: Sequence[tuple[Batch, Path]], workers: int) -> Iterator[Written]:
-    if workers == 1 or len(todo) < 2:
-        yield from starmap(write_shard, todo)
+def _run(unfinished: Sequence[tuple[Batch, Path]], workers: int) -> Iterator[Written]:
+    if workers == 1 or len(unfinished) < 2:
+        yield from starmap(write_shard, unfinished)
         return
     try:
-        with ProcessPoolExecutor(min(workers, len(todo)), get_context("spawn"), end_with_parent) as pool:
-            yield from pool.map(write_shard, *zip(*todo, strict=True))
+        with ProcessPoolExecutor(min(workers, len(unfinished)), get_context("spawn"), end_with_parent) as pool:
+            yield from pool.map(write_shard, *zip(*unfinished, strict=True))
     except BrokenProcessPool as error:
-        notes = [file.with_suffix(NOTE) for _, file in todo]
+        notes = [file.with_suffix(NOTE) for _, file in unfinished]
         images = ", ".join(note.read_text() for note in notes if note.exists())
         raise ImageError(
             f"A decoding process died, for lack of memory, in a decoder or after {PATIENCE} s, over one of: "
