@@ -113,6 +113,15 @@ def _cautions(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
 
 
 def _sections(inputs: ReportInputs, outcome: Outcome) -> Iterator[Section]:
+    yield from _what_it_finds(outcome)
+    yield from _what_it_learns(outcome)
+    yield from _what_it_tells_apart(outcome)
+    if not outcome.imported:
+        yield from _how_it_came_about(inputs, outcome)
+
+
+def _what_it_finds(outcome: Outcome) -> Iterator[Section]:
+    """Without a label: the zero-shot evaluations."""
     yield Section(
         "zero-shot",
         "Finding diseases without training on labels",
@@ -138,6 +147,10 @@ def _sections(inputs: ReportInputs, outcome: Outcome) -> Iterator[Section]:
         "boxes are asked.",
         tuple(grounding_pictures(outcome)),
     )
+
+
+def _what_it_learns(outcome: Outcome) -> Iterator[Section]:
+    """From labels and masks: the fine-tuned evaluations."""
     yield Section(
         "finetune",
         "Learning from few labels",
@@ -151,6 +164,10 @@ def _sections(inputs: ReportInputs, outcome: Outcome) -> Iterator[Section]:
         "A decoder is trained on a part of the training masks, on top of different image encoders.",
         tuple(segmentation_pictures(outcome)),
     )
+
+
+def _what_it_tells_apart(outcome: Outcome) -> Iterator[Section]:
+    """Among texts and images: retrieval, and maps of the embeddings."""
     yield Section(
         "retrieval",
         "Finding the text to an image, and the image to a text",
@@ -164,8 +181,10 @@ def _sections(inputs: ReportInputs, outcome: Outcome) -> Iterator[Section]:
         "number that was measured before it was drawn.",
         tuple(space_pictures(outcome)),
     )
-    if outcome.imported:
-        return
+
+
+def _how_it_came_about(inputs: ReportInputs, outcome: Outcome) -> Iterator[Section]:
+    """Its training, and the corpus behind it."""
     yield Section(
         "training",
         "How it trained",
