@@ -4,22 +4,20 @@ from pathlib import Path
 
 from pipeline.evaluation.finding_maps import map_findings
 from pipeline.evaluation.results import write_results
-from pipeline.images.shards import ImageShards
-from pipeline.schemas import FINDING_POINTS, IMAGES, LABELS, read_table, write_table
+from pipeline.schemas import FINDING_POINTS, write_table
 from stages.common import fix_torch, run, stage_params
-from stages.scoring import benchmark_prompts, load_scorer
+from stages.scoring import benchmark_prompts, load_benchmark, load_scorer
 
 
 def main(name: str) -> None:
     params = stage_params("seed", "threads", "evaluation")
     fix_torch(params)
-    tables = Path("data/benchmarks") / name
-    labels = read_table(tables / "labels.parquet", LABELS)
+    shards, images, labels = load_benchmark(name)
     findings, prompts = benchmark_prompts(name, labels["finding"].unique().to_list())
     result = map_findings(
         load_scorer(),
-        ImageShards(Path("data/images") / name),
-        read_table(tables / "images.parquet", IMAGES),
+        shards,
+        images,
         labels,
         prompts[params.evaluation.prompt_style],
         findings,

@@ -5,22 +5,19 @@ from pathlib import Path
 from pipeline.evaluation.finetune import FinetuneConfig, evaluate_finetuned
 from pipeline.evaluation.fitting import FitConfig
 from pipeline.evaluation.results import write_results
-from pipeline.images.shards import ImageShards
-from pipeline.schemas import FINETUNED_SCORES, IMAGES, LABELS, SUBSETS, read_table, write_table
+from pipeline.schemas import FINETUNED_SCORES, SUBSETS, write_table
 from pipeline.training.augmentation import AugmentConfig
 from stages.common import fix_torch, run, stage_params
-from stages.scoring import load_encoders
+from stages.scoring import load_benchmark, load_encoders
 
 
 def main(name: str) -> None:
     params = stage_params("seed", "threads", "augment", "evaluation", "finetune")
     fix_torch(params)
-    tables, chosen = Path("data/benchmarks") / name, params.finetune
+    chosen = params.finetune
     result = evaluate_finetuned(
-        load_encoders(chosen.inits, chosen.imagenet, params.seed),
-        ImageShards(Path("data/images") / name),
-        read_table(tables / "images.parquet", IMAGES),
-        read_table(tables / "labels.parquet", LABELS),
+        load_encoders(chosen, params.seed),
+        *load_benchmark(name),
         FinetuneConfig(
             encoder=chosen.encoder,
             draws=chosen.seeds,

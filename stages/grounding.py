@@ -9,9 +9,9 @@ from pipeline.evaluation.grounding import BoxedImages, GroundingResult, evaluate
 from pipeline.evaluation.results import write_results
 from pipeline.images.geometry import boxes_to_square
 from pipeline.images.shards import ImageShards
-from pipeline.schemas import BOXES, GROUNDED, IMAGES, LABELS, read_table, write_table
+from pipeline.schemas import BOXES, GROUNDED, read_table, write_table
 from stages.common import fix_torch, run, stage_params
-from stages.scoring import benchmark_prompts, load_scorer
+from stages.scoring import BENCHMARKS, benchmark_prompts, load_benchmark, load_scorer
 
 EXAMPLES = 8
 
@@ -19,13 +19,8 @@ EXAMPLES = 8
 def main(name: str) -> None:
     params = stage_params("seed", "threads", "evaluation")
     fix_torch(params)
-    tables, shards = Path("data/benchmarks") / name, ImageShards(Path("data/images") / name)
-    boxed = BoxedImages(
-        read_table(tables / "images.parquet", IMAGES),
-        read_table(tables / "labels.parquet", LABELS),
-        read_table(tables / "boxes.parquet", BOXES),
-        shards.index,
-    )
+    shards, images, labels = load_benchmark(name)
+    boxed = BoxedImages(images, labels, read_table(BENCHMARKS / name / "boxes.parquet", BOXES), shards.index)
     findings, prompts = benchmark_prompts(name, boxed.boxes["finding"].unique().to_list())
     result = evaluate_grounding(
         load_scorer(),

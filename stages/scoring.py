@@ -1,6 +1,6 @@
-"""What the evaluations share: the trained model as a scorer, encoders to fine-tune, the prompts of a benchmark."""
+"""What evaluations share: the trained model as a scorer, encoders to fine-tune, a benchmark's images and prompts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
@@ -9,12 +9,14 @@ from safetensors.torch import load_file
 
 from pipeline.evaluation.encoders import encoders_of
 from pipeline.evaluation.scorer import MeDSLIPScorer, Prompts, Scorer
+from pipeline.images.shards import ImageShards
 from pipeline.networks.backbone import PatchEncoder
 from pipeline.networks.io import StoredModel, load_model, load_tokenizer
-from pipeline.schemas import PROMPTS, read_table
+from pipeline.params import Finetune
+from pipeline.schemas import IMAGES, LABELS, PROMPTS, read_table
 from stages.trained import PRETRAINED, VECTORS
 
-BENCHMARK_PROMPTS = Path("models/benchmark_prompts")
+BENCHMARKS, BENCHMARK_PROMPTS = Path("data/benchmarks"), Path("models/benchmark_prompts")
 
 
 def load_scorer() -> Scorer:
@@ -27,10 +29,18 @@ def load_scorer() -> Scorer:
     return MedFILIPScorer(stored.model.to(device), load_tokenizer(stored.tokenizer))
 
 
-def load_encoders(inits: Sequence[str], imagenet: str, seed: int) -> dict[str, PatchEncoder]:
+def load_encoders(chosen: Finetune, seed: int) -> dict[str, PatchEncoder]:
     """The best model's image encoder, and those that it is compared with (`evaluation.encoders`)."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return encoders_of(inits, load_model(PRETRAINED / "best").model.backbone.to(device), imagenet, seed)
+    pretrained = load_model(PRETRAINED / "best").model.backbone.to(device)
+    return encoders_of(chosen.inits, pretrained, chosen.imagenet, seed)
+
+
+def load_benchmark(name: str) -> tuple[ImageShards, pl.DataFrame, pl.DataFrame]:
+    """The decoded images of a benchmark, its images (schema IMAGES) and its labels (schema LABELS)."""
+    tables = BENCHMARKS / name
+    images, labels = read_table(tables / "images.parquet", IMAGES), read_table(tables / "labels.parquet", LABELS)
+    return ImageShards(Path("data/images") / name), images, labels
 
 
 def benchmark_prompts(benchmark: str, labelled: Iterable[str]) -> tuple[list[str], dict[str, Prompts]]:

@@ -3,30 +3,23 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from pipeline.evaluation.fitting import FitConfig
 from pipeline.evaluation.results import write_results
 from pipeline.evaluation.segmentation import SegmentationConfig, evaluate_segmentation
-from pipeline.images.shards import ImageShards
-from pipeline.schemas import DICE, IMAGES, LABELS, MASKS, SUBSETS, read_table, write_table
+from pipeline.schemas import DICE, MASKS, SUBSETS, read_table, write_table
 from stages.common import fix_torch, run, stage_params
-from stages.scoring import load_encoders
+from stages.scoring import BENCHMARKS, load_benchmark, load_encoders
 
 
 def main(name: str) -> None:
     params = stage_params("seed", "threads", "evaluation", "finetune")
-    torch.set_flush_denormal(
-        True
-    )  # before threads start, which inherit it: numbers near 0 slow a decoder's step fivefold
     fix_torch(params)
-    tables, chosen = Path("data/benchmarks") / name, params.finetune
+    chosen = params.finetune
     result = evaluate_segmentation(
-        load_encoders(chosen.inits, chosen.imagenet, params.seed),
-        ImageShards(Path("data/images") / name),
-        read_table(tables / "images.parquet", IMAGES),
-        read_table(tables / "labels.parquet", LABELS),
-        read_table(tables / "masks.parquet", MASKS),
+        load_encoders(chosen, params.seed),
+        *load_benchmark(name),
+        read_table(BENCHMARKS / name / "masks.parquet", MASKS),
         SegmentationConfig(
             draws=chosen.decoder_seeds,
             fit=FitConfig(**chosen.decoder.model_dump()),

@@ -4,11 +4,10 @@ from pathlib import Path
 
 from pipeline.evaluation.results import write_results
 from pipeline.evaluation.unseen import CATEGORY, EXPLANATION, KNOWN, NAME, evaluate_unseen
-from pipeline.images.shards import ImageShards
-from pipeline.schemas import IMAGES, LABELS, SCORES, read_table, write_table
+from pipeline.schemas import SCORES, write_table
 from pipeline.semantics.prompts import KNOWN_DISEASE, UNSEEN
 from stages.common import fix_torch, run, stage_params
-from stages.scoring import benchmark_prompts, load_scorer
+from stages.scoring import benchmark_prompts, load_benchmark, load_scorer
 
 FINDING = "covid-19"
 
@@ -16,7 +15,6 @@ FINDING = "covid-19"
 def main(name: str) -> None:
     params = stage_params("seed", "threads")
     fix_torch(params)
-    tables = Path("data/benchmarks") / name
     known, own = benchmark_prompts(UNSEEN, [KNOWN_DISEASE])[1], benchmark_prompts(name, [FINDING])[1]
     asked = {
         CATEGORY: known["template"],
@@ -26,9 +24,7 @@ def main(name: str) -> None:
     }
     result = evaluate_unseen(
         load_scorer(),
-        ImageShards(Path("data/images") / name),
-        read_table(tables / "images.parquet", IMAGES),
-        read_table(tables / "labels.parquet", LABELS),
+        *load_benchmark(name),
         FINDING,
         asked,
         benchmark=name,
