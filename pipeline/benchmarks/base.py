@@ -10,8 +10,6 @@ from pipeline import schemas
 from pipeline.errors import DatasetError
 from pipeline.splits import hash_split
 
-SEVERITIES = ["subtle", "mild", "moderate", "severe"]
-
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -83,8 +81,9 @@ def with_severity(labels: pl.DataFrame, root: Path) -> pl.DataFrame:
     truth = root.parent / "truth" / "severity.parquet"
     if not truth.is_file():
         return labels.with_columns(severity=pl.lit(None, pl.String)).select(schemas.LABELS.names)
-    drawn = pl.read_parquet(truth).filter(pl.col("dataset") == root.name).cast({"severity": pl.Enum(SEVERITIES)})
-    worst = drawn.group_by("image_id", "finding").agg(pl.col("severity").max().cast(pl.String))
+    drawn = pl.read_parquet(truth).filter(pl.col("dataset") == root.name)
+    graded = drawn.cast({"severity": pl.Enum(schemas.SEVERITIES)})
+    worst = graded.group_by("image_id", "finding").agg(pl.col("severity").max().cast(pl.String))
     marked = worst.with_columns(label=pl.lit(1, pl.Int8))
     return labels.join(marked, on=["image_id", "finding", "label"], how="left").select(schemas.LABELS.names)
 

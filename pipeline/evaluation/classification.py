@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import metrics, statistics
 from pipeline.evaluation.statistics import RESAMPLES, Counts, Values
+from pipeline.schemas import SEVERITIES
 
 METRICS = ("auroc", "average_precision", "f1", "accuracy", "f1_oracle", "accuracy_oracle")
 RESAMPLED = ("auroc", "f1", "accuracy", "f1_oracle", "accuracy_oracle")
-SEVERITIES = ("subtle", "mild", "moderate", "severe")
 AGE_GROUPS = ("under 40", "40 to 59", "60 to 79", "80 and over")
 FEW = 30  # fewer positive or negative images than this are pointed out
 

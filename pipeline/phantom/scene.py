@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-SEVERITIES = ("subtle", "mild", "moderate", "severe")
+from pipeline.schemas import SEVERITIES
+
 SEVERITY_ODDS = (0.28, 0.26, 0.28, 0.18)  # at least a quarter of every finding is subtle
 NORMAL_SHARE = 0.38
 UNSEEN = "covid-19"

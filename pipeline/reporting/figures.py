@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pipeline.reporting.drawing import BLUE, GREY, LINES, MARKERS, Estimate, Image, errors, new, styled, svg
+from pipeline.schemas import SEVERITIES
 
 Curves = dict[str, NDArray[np.float64]]  # finding -> values on _GRID
 _GRID = np.linspace(0, 1, 201)
-SEVERITIES = ("subtle", "mild", "moderate", "severe")
 
 
 @styled

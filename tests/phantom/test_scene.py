@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.phantom.scene import FINDINGS, SEEN, SEVERITIES, UNSEEN, Case, deal_severities, sample_case
+from pipeline.phantom.scene import FINDINGS, SEEN, UNSEEN, Case, deal_severities, sample_case
+from pipeline.schemas import SEVERITIES
 
 
 @pytest.fixture(scope="module")

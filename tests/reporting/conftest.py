@@ -14,7 +14,6 @@ from pipeline.evaluation.results import write_results
 from pipeline.evaluation.zero_shot import style_sensitivity
 from pipeline.reporting.results import ReportInputs
 
-SEVERITIES = ("subtle", "mild", "moderate", "severe")
 FINDINGS = {
     "cxr14": ("atelectasis", "cardiomegaly", "pleural effusion", "infiltrate", "mass", "nodule", "pneumonia",
               "pneumothorax", "consolidation", "edema", "emphysema", "fibrosis", "pleural thickening", "hernia"),
@@ -93,7 +92,7 @@ def finding_scores(name: str, ids: list[str], split: list[str], rng: np.random.G
     label = (rng.random(len(ids)) < 0.3).astype(np.int8)
     level = rng.integers(0, 4, len(ids))
     logit = rng.normal(-1, 1, len(ids)) + label * (0.4 + 0.6 * level)
-    severity = [SEVERITIES[one] if present else None for one, present in zip(level, label, strict=True)]
+    severity = [schemas.SEVERITIES[one] if present else None for one, present in zip(level, label, strict=True)]
     return pl.DataFrame({
         "image_id": ids, "patient_id": ids, "split": split, "finding": [name] * len(ids), "label": label,
         "score": (1 / (1 + np.exp(-logit))).astype(np.float32), "severity": severity,
@@ -123,7 +122,7 @@ def write_grounding(folder: Path, rng: np.random.Generator) -> None:
         images=np.stack([255 - np.clip(films + rng.normal(0, 8, films.shape), 0, 255)] * 4).astype(np.uint8),
         maps=rng.random((4, 7, 7)).astype(np.float32),
         boxes=np.array([[0, 20, 60, 30, 25], [0, 70, 50, 20, 30], [1, 65, 30, 25, 25], [3, 60, 60, 25, 25]], float),
-        captions=np.array([f"pneumonia, {severity}" for severity in SEVERITIES]),
+        captions=np.array([f"pneumonia, {severity}" for severity in schemas.SEVERITIES]),
     )  # fmt: skip
 
 
