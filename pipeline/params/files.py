@@ -1,0 +1,91 @@
+"""Reads and composes params.yaml."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from pipeline.errors import ParamsError
+from pipeline.params.experiment import METHODS, Params
+
+
+def load_params(reads: Sequence[str], path: Path = Path("params.yaml")) -> Params:
+    """Read and validate params.yaml, keeping only the sections that a stage declares.
+
+    Args:
+        reads: names of the sections to keep; reading another one is an AttributeError.
+        path: the file.
+
+    Raises:
+        ParamsError: the file is missing, or a parameter is unknown, missing or out of range.
+    """
+    full = parse_params(_read_yaml(path), path)
+    return type(full).model_construct(_fields_set=set(reads), **{name: getattr(full, name) for name in reads})
+
+
+def parse_params(values: dict[str, Any], path: Path = Path("params.yaml")) -> Params:
+    """Validate the content of params.yaml.
+
+    Raises:
+        ParamsError: names each parameter that is unknown, missing or out of range, and what it may be.
+    """
+    try:
+        return METHODS.get(str(values.get("method")), Params).model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_problem(item) for item in error.errors())
+        raise ParamsError(f"{path}: {problems}. Mend it there, or in the -S override.") from error
+
+
+def compose(folder: Path, overrides: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
+    """Compose the configuration groups as DVC does for `dvc exp run -S`.
+
+    Args:
+        folder: the folder of groups, with config.yaml.
+        overrides: Hydra overrides, such as "scale=paper" or "loss.icl=false".
+
+    Returns:
+        The text of params.yaml, and its content.
+
+    Raises:
+        ParamsError: a group or an overridden parameter does not exist.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    try:
+        with initialize_config_dir(str(folder.resolve()), version_base=None):
+            config = hydra_compose("config", overrides=list(overrides))
+    except HydraException as error:
+        raise ParamsError(f"{folder} does not compose: {str(error).splitlines()[0]}.") from error
+    OmegaConf.resolve(config)
+    values: dict[str, Any] = OmegaConf.to_object(config)  # type: ignore[assignment]
+    return OmegaConf.to_yaml(config), values
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ParamsError(
+            f"{path} is missing: run the command in the project's folder, or write it with `cxr compose`."
+        )
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}. Write it anew with `cxr compose`.") from error
+    if not isinstance(values, dict):
+        raise ParamsError(f"{path} holds no parameters: write it anew with `cxr compose`.")
+    return values
+
+
+def _problem(item: Any) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return f"{name} is not a parameter"
+    if item["type"] == "missing":
+        return f"{name} is missing"
+    if item["type"] == "value_error":  # of values that do not fit each other
+        return f"{name}: {item['ctx']['error']}" if name else str(item["ctx"]["error"])
+    return f"{name} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
