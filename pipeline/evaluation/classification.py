@@ -9,31 +9,16 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import metrics, statistics
-from pipeline.evaluation.statistics import RESAMPLES, Counts, Values
-from pipeline.schemas import SEVERITIES
+from pipeline.evaluation.score_table import ScoreTable, labelled, tabulate
+from pipeline.evaluation.statistics import RESAMPLES, Counts, Values, known_mean
+from pipeline.evaluation.strata import by_severity, severity_counts, severity_parts, subgroups
 
 METRICS = ("auroc", "average_precision", "f1", "accuracy", "f1_oracle", "accuracy_oracle")
 RESAMPLED = ("auroc", "f1", "accuracy", "f1_oracle", "accuracy_oracle")
-AGE_GROUPS = ("under 40", "40 to 59", "60 to 79", "80 and over")
 FEW = 30  # fewer positive or negative images than this are pointed out
-
-
-@dataclass(frozen=True)
-class ScoreTable:
-    """The scores of one split as arrays, images in the order of their ids."""
-
-    benchmark: str
-    split: str
-    image_ids: pl.Series  # n
-    patients: NDArray[np.str_]  # [n]
-    findings: list[str]  # C
-    labels: NDArray[np.int8]  # [n, C]: 1 present, 0 absent, -1 not labelled
-    scores: NDArray[np.float64]  # [n, C]
-    severities: NDArray[np.int16]  # [n, C]: index into SEVERITIES, -1 when not known
 
 
 @dataclass(frozen=True)
@@ -69,15 +54,15 @@ def summarise(
     not_scored = _not_scored(test)
     counts = statistics.resample_patients(test.patients, resamples, seed)
     scored = _score_findings(validation, test, counts)
-    severities = _severities(test, counts)
+    severities = severity_parts(test, counts)
     return {
-        **{name: _mean([one.values[name] for one in scored.values()]) for name in METRICS},
+        **{name: known_mean([one.values[name] for one in scored.values()]) for name in METRICS},
         "per_class": {name: _with_interval(one) for name, one in scored.items()},
         "intervals": {name: _macro_interval(list(scored.values()), name) for name in RESAMPLED},
         "not_scored": not_scored,
-        "by_severity": _by_severity(severities),
-        "severity_counts": _severity_counts(severities),
-        "subgroups": _subgroups(test, images, counts),
+        "by_severity": by_severity(severities),
+        "severity_counts": severity_counts(severities),
+        "subgroups": subgroups(test, images, counts),
         "calibration": _calibration(test, list(scored)),
         "counts": _counts(validation, test, resamples),
         "notes": _notes(scored, not_scored),
@@ -96,7 +81,7 @@ def headline(scores: pl.DataFrame, benchmark: str, resamples: int = RESAMPLES, s
     """The headline of a table of scores alone; arguments, errors and values are those of `summarise`."""
     validation, test = tabulate(scores, "validate", benchmark), tabulate(scores, "test", benchmark)
     scored = _score_findings(validation, test, statistics.resample_patients(test.patients, resamples, seed))
-    macro = {name: _mean([one.values[name] for one in scored.values()]) for name in ("auroc", "f1", "accuracy")}
+    macro = {name: known_mean([one.values[name] for one in scored.values()]) for name in ("auroc", "f1", "accuracy")}
     interval = _macro_interval(list(scored.values()), "auroc")
     aurocs = {name: float(one.values["auroc"] or 0.0) for name, one in scored.items()}
     return Headline(macro | {"auroc_interval": interval}, aurocs)
@@ -123,53 +108,7 @@ def macro_metric(scores: pl.DataFrame, benchmark: str, metric: str, counts: Coun
     scored = [_score_finding(validation, test, column, counts) for column in columns]
     resampled = [one.resampled[metric] for one in scored if metric in one.resampled]
     values = statistics.macro(resampled) if resampled else np.full(len(counts), np.nan)
-    return _mean([one.values[metric] for one in scored]), values
-
-
-def tabulate(scores: pl.DataFrame, split: str, benchmark: str) -> ScoreTable:
-    """Arrange one split of a table of scores.
-
-    Raises:
-        EvaluationError: the split has no images, an image is scored twice for a finding, or a score is not finite.
-    """
-    rows = scores.filter(pl.col("split") == split)
-    _check(rows, split, benchmark)
-    people = rows.select("image_id", "patient_id").unique().sort("image_id")
-    findings = scores["finding"].unique(maintain_order=True).to_list()
-    place = people["image_id"].search_sorted(rows["image_id"]), _codes(rows["finding"], findings)
-
-    def arrange(column: pl.Series, otherwise: float) -> NDArray[Any]:
-        values = np.full((people.height, len(findings)), otherwise, dtype=column.to_numpy().dtype)
-        values[place] = column.to_numpy()
-        return values
-
-    return ScoreTable(
-        benchmark, split, people["image_id"], people["patient_id"].to_numpy(), findings,
-        arrange(rows["label"], -1),
-        arrange(rows["score"].cast(pl.Float64), np.nan),
-        arrange(pl.Series(_codes(rows["severity"], SEVERITIES)), -1),
-    )  # fmt: skip
-
-
-def _check(rows: pl.DataFrame, split: str, benchmark: str) -> None:
-    if not rows.height:
-        raise EvaluationError(
-            f"{benchmark} has no labelled images in its {split} split: give it some, or leave it out."
-        )
-    twice = rows.filter(pl.struct("image_id", "finding").is_duplicated())
-    if twice.height:
-        image, finding = twice.select("image_id", "finding").row(0)
-        raise EvaluationError(f"{benchmark}: {image} has more than one score for {finding}; keep one row of each.")
-    broken = rows.filter(~pl.col("score").is_finite())
-    if broken.height:
-        finding = broken["finding"][0]
-        raise EvaluationError(
-            f"{benchmark}: {broken.height} scores are not finite, first for {finding}; train the model anew."
-        )
-
-
-def _codes(names: pl.Series, known: list[str] | tuple[str, ...]) -> NDArray[np.int16]:
-    return names.replace_strict(list(known), list(range(len(known))), default=-1, return_dtype=pl.Int16).to_numpy()
+    return known_mean([one.values[metric] for one in scored]), values
 
 
 def _not_scored(test: ScoreTable) -> dict[str, str]:
@@ -189,12 +128,6 @@ def _not_scored(test: ScoreTable) -> dict[str, str]:
     return reasons
 
 
-def _labelled(table: ScoreTable, column: int) -> tuple[NDArray[np.intp], NDArray[np.int8], NDArray[np.float64]]:
-    """The rows with a label for one finding, their labels and scores."""
-    rows = np.flatnonzero(table.labels[:, column] >= 0)
-    return rows, table.labels[rows, column], table.scores[rows, column]
-
-
 def _score_findings(validation: ScoreTable, test: ScoreTable, counts: Counts) -> dict[str, FindingScores]:
     """Every finding that can be scored."""
     not_scored = _not_scored(test)
@@ -205,7 +138,7 @@ def _score_findings(validation: ScoreTable, test: ScoreTable, counts: Counts) ->
 
 
 def _score_finding(validation: ScoreTable, test: ScoreTable, column: int, counts: Counts) -> FindingScores:
-    rows, labels, scores = _labelled(test, column)
+    rows, labels, scores = labelled(test, column)
     drawn = counts[:, rows]  # [R, labelled]
     values: dict[str, float | None] = {
         "auroc": metrics.auroc(labels, scores),
@@ -228,13 +161,8 @@ def _score_finding(validation: ScoreTable, test: ScoreTable, column: int, counts
 
 def _threshold(validation: ScoreTable, column: int) -> float | None:
     """The threshold that maximises F1 on the validation images; None when none of them is positive."""
-    _, labels, scores = _labelled(validation, column)
+    _, labels, scores = labelled(validation, column)
     return metrics.best_threshold(labels, scores) if (labels == 1).any() else None
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
 
 
 def _macro_interval(scored: list[FindingScores], metric: str) -> list[float] | None:
@@ -246,84 +174,11 @@ def _with_interval(one: FindingScores) -> dict[str, Any]:
     return {**one.values, "auroc_interval": statistics.percentile_interval(one.resampled["auroc"])}
 
 
-@dataclass(frozen=True)
-class PartScores:
-    """AUROC on a part of the test set, over the findings with both kinds of image in it."""
-
-    aurocs: dict[str, float]  # finding -> AUROC
-    interval: list[float] | None  # of their mean
-    positives: int  # image-finding pairs
-    images: int
-
-
-def _severities(test: ScoreTable, counts: Counts) -> dict[str, PartScores]:
-    """The positives of each severity against all negatives; empty where severities are not known."""
-    negative, positive = test.labels == 0, test.labels == 1
-    return {
-        severity: _score_part(test, negative | (positive & (test.severities == code)), counts)
-        for code, severity in enumerate(SEVERITIES)
-        if (positive & (test.severities == code)).any()
-    }
-
-
-def _by_severity(parts: dict[str, PartScores]) -> dict[str, Any]:
-    return {name: {**part.aurocs, "macro": _mean(list(part.aurocs.values()))} for name, part in parts.items()}
-
-
-def _severity_counts(parts: dict[str, PartScores]) -> dict[str, Any]:
-    return {name: {"positives": part.positives, "macro_interval": part.interval} for name, part in parts.items()}
-
-
-def _subgroups(test: ScoreTable, images: pl.DataFrame, counts: Counts) -> dict[str, Any]:
-    """Macro AUROC within each sex, age group and view that the dataset names."""
-    known = images.unique("image_id").select("image_id", "sex", "view", age=_age_group())
-    rows = pl.DataFrame({"image_id": test.image_ids}).join(known, on="image_id", how="left", maintain_order="left")
-    return {
-        column: {
-            group: _subgroup(_score_part(test, _members(rows[column], group) & (test.labels >= 0), counts))
-            for group in sorted(rows[column].drop_nulls().unique())
-        }
-        for column in ("sex", "age", "view")
-        if rows[column].count()
-    }
-
-
-def _subgroup(part: PartScores) -> dict[str, Any]:
-    return {
-        "auroc": _mean(list(part.aurocs.values())),
-        "auroc_interval": part.interval,
-        "n": part.images,
-        "findings": len(part.aurocs),
-    }
-
-
-def _members(values: pl.Series, group: str) -> NDArray[np.bool_]:
-    return values.eq_missing(group).to_numpy()[:, None]  # [n, 1]
-
-
-def _age_group() -> pl.Expr:
-    return pl.col("age").cut([40, 60, 80], labels=list(AGE_GROUPS), left_closed=True).cast(pl.String)
-
-
-def _score_part(test: ScoreTable, keep: NDArray[np.bool_], counts: Counts) -> PartScores:
-    """AUROC over some of the (image, finding) pairs [n, C]."""
-    aurocs, resampled = {}, []
-    for column, name in enumerate(test.findings):
-        rows = np.flatnonzero(keep[:, column])
-        labels, scores = test.labels[rows, column], test.scores[rows, column]
-        if 0 < labels.sum() < len(labels):
-            aurocs[name] = metrics.auroc(labels, scores)
-            resampled.append(statistics.resampled_auroc(labels, scores, counts[:, rows]))
-    interval = statistics.percentile_interval(statistics.macro(resampled)) if resampled else None
-    positives = int((test.labels[keep] == 1).sum())
-    return PartScores(aurocs, interval, positives, int(keep.any(axis=1).sum()))
-
-
 def _calibration(test: ScoreTable, findings: list[str]) -> dict[str, Any]:
     """Expected calibration error per finding and their mean, and the reliability diagram of all pairs together."""
     columns = [test.findings.index(name) for name in findings]
     errors = {
-        name: metrics.calibration_error(metrics.reliability(*_labelled(test, column)[1:]))
+        name: metrics.calibration_error(metrics.reliability(*labelled(test, column)[1:]))
         for name, column in zip(findings, columns, strict=True)
     }
     pairs = test.labels[:, columns] >= 0

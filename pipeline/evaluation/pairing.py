@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import classification, overlap, statistics
+from pipeline.evaluation.score_table import tabulate
 from pipeline.evaluation.statistics import RESAMPLES, Counts, PairedTest, Values
 
 Single = tuple[NDArray[np.int8], NDArray[np.float64], NDArray[np.str_]]  # labels, scores and patients, [n] each
@@ -38,7 +39,7 @@ class ScoredImages:
 
     def __init__(self, scores: pl.DataFrame, benchmark: str) -> None:
         self.scores, self.benchmark = scores, benchmark
-        test = classification.tabulate(scores, "test", benchmark)
+        test = tabulate(scores, "test", benchmark)
         self.images = scores.filter(split="test").select("image_id", "finding", "label").sort("image_id", "finding")
         self.patients = test.patients
         one = len(test.findings) == 1

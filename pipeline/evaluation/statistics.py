@@ -102,6 +102,12 @@ def macro(values: list[Values]) -> Values:
     return _ratio(np.where(known, stacked, 0).sum(axis=0), known.sum(axis=0))
 
 
+def known_mean(values: list[float | None]) -> float | None:
+    """The mean of the values that are known; None when none is."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
 def percentile_interval(values: Values, level: float = LEVEL) -> list[float] | None:
     """The central percentile interval [low, high] of resampled values; None when no resample could be scored."""
     known = values[np.isfinite(values)]

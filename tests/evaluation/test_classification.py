@@ -7,7 +7,8 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score, r
 
 from pipeline import schemas
 from pipeline.errors import EvaluationError
-from pipeline.evaluation.classification import summarise, tabulate
+from pipeline.evaluation.classification import summarise
+from pipeline.evaluation.score_table import tabulate
 
 FINDINGS = ["edema", "mass"]
 
