@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipeline.benchmarks import BENCHMARKS
 from pipeline.corpora import CORPORA
 from pipeline.errors import PipelineError
+from pipeline.params.tasks import TASKS
 from pipeline.phantom.build import PhantomParams, build
 from pipeline.splits import SPLITS
 
@@ -60,6 +61,16 @@ def test_no_patient_is_in_two_splits(datasets: dict[str, Path], reader: str, see
         assert patients > 1, "the test's patients should have several images"
     assert tables["images"]["split"].n_unique() > 1
     assert_apart(tables)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_can_be_named_for_the_tasks_that_its_reader_serves(datasets: dict[str, Path], name: str) -> None:
+    found = BENCHMARKS[name].read(datasets[name], seed=0)
+    assert (name in TASKS["grounding"][1]) == (found.boxes is not None)
+    assert (name in TASKS["finetune.segmentation"][1]) == (found.masks is not None)
+    assert (name in TASKS["finetune.benchmarks"][1]) == ("train" in found.images["split"])
+    assert (name in TASKS["finding_maps"][1]) == ("normal" not in found.labels["finding"])
+    assert name not in TASKS["unseen"][1] or "covid-19" in found.labels["finding"]
 
 
 def test_no_phantom_is_in_two_splits(tmp_path: Path) -> None:

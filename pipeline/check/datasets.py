@@ -59,7 +59,6 @@ class Inspected:
         there: its folder exists.
         counts: how much is there, in words.
         facts: its splits, views or findings, in words.
-        boxes: it has boxes to ground on.
         oddities: what is not as published, in words; the experiment can run all the same.
         problems: what keeps the experiment from running.
     """
@@ -70,7 +69,6 @@ class Inspected:
     folder: Path
     configured: bool
     there: bool = True
-    boxes: bool = False
     counts: list[str] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
     oddities: list[str] = field(default_factory=list)
@@ -117,7 +115,6 @@ def inspect_benchmark(key: str, chosen: BenchmarkFolder, root: Path, look: Look,
             _compare(seen, benchmark.counts, look)
             _splits(seen, benchmark.images, ("validate", "test"))
             _findings(seen, benchmark)
-            seen.boxes = benchmark.boxes is not None
             _decode(seen, benchmark.images, look)
         except PipelineError as error:
             seen.problems.append(str(error))

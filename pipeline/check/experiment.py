@@ -52,7 +52,7 @@ def examine(params: Params, dataset: str | None, workers: int | None) -> Examine
     seen = sorted(_inspect(params, root, look, dataset), key=lambda one: not one.configured)
     wanted = [one for one in seen if one.configured or dataset is not None]
     problems = [problem for one in wanted for problem in one.problems]
-    return Examined(root, phantoms, seen, problems + (_other_problems(params, seen) if dataset is None else []))
+    return Examined(root, phantoms, seen, problems + (_other_problems(params) if dataset is None else []))
 
 
 def _inspect(params: Params, root: Path, look: Look, dataset: str | None) -> Iterator[Inspected]:
@@ -83,13 +83,9 @@ def _usual_benchmark(key: str) -> BenchmarkFolder:
     return BenchmarkFolder(folder=source.folder, labels=source.label_files[0])
 
 
-def _other_problems(params: Params, seen: list[Inspected]) -> list[str]:
+def _other_problems(params: Params) -> list[str]:
     """What the experiment needs beside readable datasets."""
     problems = []
-    boxed = {one.key for one in seen if one.boxes}
-    for name in params.grounding:
-        if name in params.benchmarks and name not in boxed:
-            problems.append(f"grounding names {name}, which has no boxes: leave it out of grounding.")
     if not Path(params.extraction.graphs).is_file():
         problems.append(f"{params.extraction.graphs} is missing: set extraction.graphs to where the annotations are.")
     if params.extraction.source == "llm":

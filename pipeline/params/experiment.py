@@ -1,5 +1,6 @@
 """All of params.yaml, and how its sections must fit each other."""
 
+from operator import attrgetter
 from typing import Literal
 
 from pydantic import model_validator
@@ -8,6 +9,7 @@ from pipeline.params.data import BENCHMARKS, BenchmarkFolder, Corpus, Data, Imag
 from pipeline.params.evaluation import Evaluation, Finetune
 from pipeline.params.methods import Loss, MedFILIPLoss, MedFILIPModel, Model
 from pipeline.params.section import Natural, Positive, Section
+from pipeline.params.tasks import TASKS, check_tasks
 from pipeline.params.text import Extraction, Knowledge, Labels, QuerySets, TextEncoder
 from pipeline.params.training import Augment, Train
 
@@ -25,7 +27,7 @@ class Params(Section):
     benchmarks: dict[str, BenchmarkFolder]
     corpus_benchmarks: tuple[Literal["mimic16", "mimic_multi", "mimic_fg"], ...]  # made of the corpus' held-out images
     grounding: tuple[str, ...]  # benchmarks with boxes to ground on
-    unseen: tuple[Literal["covidx", "rahman"], ...]  # benchmarks of COVID-19, which no corpus of before 2020 shows
+    unseen: tuple[str, ...]  # benchmarks of COVID-19, which no corpus of before 2020 shows
     retrieval: tuple[Literal["corpus"], ...]  # whether to retrieve among the corpus' test images
     finding_maps: tuple[str, ...]  # benchmarks whose findings are mapped, diseased against healthy
     images: Images
@@ -48,16 +50,7 @@ class Params(Section):
                 raise ValueError(f"benchmarks.{name} is no benchmark; those are {', '.join(BENCHMARKS)}")
             if folder.votes is not None and name != "vinbigdata":
                 raise ValueError(f"benchmarks.{name}.votes is not a parameter: votes are vinbigdata's")
-        tasks = {
-            "grounding": self.grounding,
-            "finding_maps": self.finding_maps,
-            "unseen": self.unseen,
-            "finetune.benchmarks": self.finetune.benchmarks,
-            "finetune.segmentation": self.finetune.segmentation,
-        }
-        for task, names in tasks.items():
-            if unknown := [name for name in names if name not in self.benchmarks]:
-                raise ValueError(f"{task} names {unknown[0]!r}, which is not among the benchmarks")
+        check_tasks({task: attrgetter(task)(self) for task in TASKS}, self.benchmarks)
         return self
 
 

@@ -103,8 +103,6 @@ def test_what_the_reader_refuses_is_a_problem(data: Path) -> None:
 
 
 def test_other_needs_of_the_experiment(data: Path) -> None:
-    (lacking,) = look(data, "grounding=[covidx]").problems
-    assert "grounding names covidx, which has no boxes" in lacking
     (lacking,) = look(data, "extraction.graphs=nowhere.json").problems
     assert "nowhere.json is missing: set extraction.graphs" in lacking
     llm = ["extraction.source=llm", "extraction.llm.base_url=http://8.8.8.8/v1"]

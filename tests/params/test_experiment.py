@@ -78,13 +78,12 @@ def test_settings_of_one_method_are_none_of_the_other(overrides, message):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["~benchmarks.rsna"], "params.yaml: grounding names 'rsna', which is not among the benchmarks"),
         (
             ["+benchmarks.nih={folder: nih, labels: a.csv}"],
             "params.yaml: benchmarks.nih is no benchmark; those are cxr14, rsna",
         ),
-        (["~benchmarks.rahman"], "params.yaml: unseen names 'rahman', which is not among the benchmarks"),
         (["corpus_benchmarks=[mimic17]"], "corpus_benchmarks.0 = 'mimic17'"),
+        (["retrieval=[mimic]"], "retrieval.0 = 'mimic': input should be 'corpus'"),
         (["+benchmarks.rsna.votes=2"], "benchmarks.rsna.votes is not a parameter"),
         (["+benchmark=vinbigdata", "benchmarks.vinbigdata.votes=4"], "benchmarks.vinbigdata.votes = 4"),
     ],
