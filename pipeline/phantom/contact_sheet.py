@@ -12,6 +12,7 @@ from pipeline.phantom.render import Rendering, render
 from pipeline.phantom.scene import Case
 
 _COLOURS = ((255, 196, 0), (0, 200, 255), (255, 105, 180), (130, 230, 90), (190, 150, 255), (255, 140, 60))
+_GREYS, _SHADES = 28, 3  # of the films, and of each colour: few, as a film's noise hardly compresses
 _CAPTION = 13  # pixels of a caption line
 _LINES = 4
 
@@ -35,8 +36,17 @@ def contact_sheet(cases: Sequence[Case], path: Path, columns: int = 6, size: int
     for place, tile in enumerate(tiles):
         page.paste(tile, (place % columns * blank.width, place // columns * blank.height))
     path.parent.mkdir(parents=True, exist_ok=True)
-    page.save(path, "PNG")
+    page.quantize(palette=_palette(), dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
     return path
+
+
+def _palette() -> Image.Image:
+    """Greys from black to white, and each colour from dark to full for the edges of letters."""
+    greys = np.linspace(0, 255, _GREYS)[:, None].repeat(3, axis=1)
+    shades = np.linspace(0, 1, _SHADES + 1)[1:, None, None] * np.array(_COLOURS)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.concatenate([greys, shades.reshape(-1, 3)]).round().astype(np.uint8).tobytes())
+    return palette
 
 
 def _tile(case: Case, drawn: Rendering) -> Image.Image:
