@@ -24,7 +24,7 @@ def main() -> None:
     sheet = CONTACT_SHEET if CONTACT_SHEET.is_file() else None
     files = write_report(ReportInputs(REPORTS, sheet, described), REPORTS)
     outcome = load_outcome(REPORTS, described)
-    write_plots(REPORTS, {task: [*results] for task, results in outcome.tasks.items()})
+    write_plots(REPORTS, {task: [*results] for task, results in outcome.tasks.items()}, outcome.curves)
     training, weights = stored_training(), model_hash()
     for task, benchmarks in outcome.tasks.items():  # here, as an evaluation restored from DVC's cache does not run
         for name, results in benchmarks.items():
