@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 from pipeline.schemas import FINDINGS, LABEL_TEXTS, STUDIES, STUDY_LABELS, TRIPLETS, read_table, write_table
 from pipeline.semantics.knowledge import load_knowledge
-from pipeline.semantics.prompts import write_vectors
 from pipeline.semantics.structured_labels import structured_labels, whole_reports
 from pipeline.semantics.text_encoder import load_encoder
+from pipeline.semantics.vectors import write_vectors
 from stages.common import fix_torch, run, stage_params
 from stages.trained import LABEL_VECTORS, LABELS
 

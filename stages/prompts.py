@@ -7,8 +7,9 @@ from pipeline.benchmarks.corpus import corpus_findings
 from pipeline.params import Params
 from pipeline.schemas import PROMPTS, QUERY_SETS, STUDIES, TRIPLETS, read_table, write_table
 from pipeline.semantics.knowledge import load_knowledge
-from pipeline.semantics.prompts import KNOWN_DISEASE, UNSEEN, Finding, encode_prompts, prompt_table, write_vectors
+from pipeline.semantics.prompts import KNOWN_DISEASE, UNSEEN, Finding, prompt_table
 from pipeline.semantics.text_encoder import load_encoder
+from pipeline.semantics.vectors import encode_prompts, write_vectors
 from stages.common import fix_torch, run, stage_params
 
 MODELS = Path("models")

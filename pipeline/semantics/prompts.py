@@ -1,20 +1,15 @@
-"""Prompt texts of the query sets and benchmarks, and their vectors from a frozen text encoder.
+"""Prompt texts of the query sets and benchmarks.
 
-The text encoder is frozen while a model trains, so every vector is computed once, here. How queries are chosen is in
-`query_sets`, the encoder in `text_encoder`.
+How queries are chosen is in `query_sets`, what becomes of the texts in `vectors`.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import polars as pl
-import torch
-from safetensors.torch import save_file
 
 from pipeline.semantics.knowledge import Knowledge
 from pipeline.semantics.label_texts import label_text
 from pipeline.semantics.query_sets import KINDS, pathology_prompts
-from pipeline.semantics.text_encoder import Pooling, TextEncoder
 
 TRAINING_STYLES = {"pathology": "explanation", "anatomy": "template"}
 KNOWN_DISEASE = "pneumonia"  # by whose name MedFILIP's Table 3 asks for COVID-19, which no model has seen
@@ -54,30 +49,6 @@ def prompt_table(
             rows += [(group, style, index, name, texts[name][style]) for index, name in enumerate(findings)]
     schema = {"group": pl.String, "style": pl.String, "index": pl.Int32, "name": pl.String, "text": pl.String}
     return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def encode_prompts(table: pl.DataFrame, encoder: TextEncoder, pooling: Pooling) -> dict[str, torch.Tensor]:
-    """The vectors of a prompt table.
-
-    Returns:
-        "<group>/<style>" -> float32 [N, h], rows in the order of `index`. Equal texts have equal vectors.
-    """
-    # Apart, as the texts encoded together decide the last bits: what benchmarks ask must not change what is learned.
-    learned = table.filter(pl.col("group").is_in(KINDS))["text"].unique(maintain_order=True).to_list()
-    asked = table.filter(~pl.col("text").is_in(learned))["text"].unique(maintain_order=True).to_list()
-    row_of = {text: row for row, text in enumerate([*learned, *asked])}
-    vectors = torch.cat([encoder.encode(learned, pooling), encoder.encode(asked, pooling)])  # [distinct texts, h]
-    groups = table.sort("index", maintain_order=True).group_by("group", "style", maintain_order=True)
-    return {
-        f"{group}/{style}": vectors[[row_of[text] for text in rows["text"]]].contiguous()
-        for (group, style), rows in groups
-    }
-
-
-def write_vectors(vectors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Write the vectors of `encode_prompts` as safetensors."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(dict(vectors), path)
 
 
 def _styles(pathology: str, severity: str | None, learned: Mapping[str, str], knowledge: Knowledge) -> dict[str, str]:

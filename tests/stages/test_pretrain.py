@@ -21,7 +21,7 @@ from pipeline.losses.medslip import TERMS
 from pipeline.networks.io import StoredMedFILIP, load_model, load_tokenizer
 from pipeline.networks.medfilip import text_transformer
 from pipeline.params import compose
-from pipeline.semantics.prompts import write_vectors
+from pipeline.semantics.vectors import write_vectors
 
 ROOT = Path(__file__).parents[2]
 IMAGES = 60
