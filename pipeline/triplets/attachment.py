@@ -151,7 +151,7 @@ class Attachment:
     def _share(self, nodes: Sequence[Node]) -> None:
         """Give findings without a place that of a finding they are listed with, or that they explain."""
         findings = [node for node in nodes if node.finding is not None and node.finding != NORMAL]
-        if all([node.anatomies or node.side for node in findings]):
+        if all(node.anatomies or node.side for node in findings):
             return
         links = _links(nodes, findings)
         for index, link in enumerate(links):
