@@ -40,9 +40,10 @@ class Alignment:
     def span(self, first: int, last: int) -> Span | None:
         """The characters [start, end) of some tokens, `last` included; None where one is not there as a whole."""
         atoms = self._counterparts[self._ends[first] - len(self._tokens[first]) : self._ends[last]]
-        if None in atoms or not all(self._tokens[first : last + 1]):
+        found = [atom for atom in atoms if atom is not None]
+        if len(found) < len(atoms) or not all(self._tokens[first : last + 1]):
             return None
-        return self._starts[atoms[0]], self._stops[atoms[-1]]
+        return self._starts[found[0]], self._stops[found[-1]]
 
 
 def _places(words: Iterable[str], report: str) -> tuple[list[int], list[int]]:

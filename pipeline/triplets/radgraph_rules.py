@@ -102,6 +102,7 @@ class GraphRules:
                 the caller puts the file and the report's key before it.
         """
         tokens, entities = parse_annotation(annotation)
+        span: Callable[[int, int], Span | None]  # of an entity's tokens, from the first to the last
         if report is None:
             report = str(annotation["text"])
             span, sections = _own_spans(tokens), [Section(BODY, 0, len(report))]
