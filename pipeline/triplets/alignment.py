@@ -5,7 +5,7 @@ is left without a position, never guessed. Nothing here knows what the tokens me
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain
@@ -26,27 +26,37 @@ class _Block:
     size: int
 
 
-def align(tokens: Sequence[str], report: str) -> list[Span | None]:
-    """The characters [start, end) of each token in a report, None for a token that is not there as a whole.
+class Alignment:
+    """The longest common subsequence of words and signs; of equally long ones, that in fewer pieces."""
 
-    The longest common subsequence of words and signs decides; of equally long ones, that in fewer pieces.
-    """
-    pieces = list(map(_atoms, tokens))
-    places = [match.span() for match in _ATOM.finditer(report)]
-    words = list(map(str.casefold, _ATOM.findall(report)))
-    atoms = list(chain.from_iterable(pieces))
-    found = [None if at is None else places[at] for at in _counterparts(atoms, words)]
-    ends = accumulate(map(len, pieces))
-    return [
-        found[end - 1] if len(piece) == 1 else _whole(found[end - len(piece) : end])
-        for piece, end in zip(pieces, ends, strict=True)
-    ]
+    def __init__(self, tokens: Sequence[str], report: str) -> None:
+        self._tokens = list(map(_atoms, tokens))
+        self._ends = list(accumulate(map(len, self._tokens)))  # of each token, the atoms up to its last
+        words = _ATOM.findall(report)
+        self._starts, self._stops = _places(words, report)
+        source = list(chain.from_iterable(self._tokens))
+        self._counterparts = _counterparts(source, list(map(str.casefold, words)))
+
+    def span(self, first: int, last: int) -> Span | None:
+        """The characters [start, end) of some tokens, `last` included; None where one is not there as a whole."""
+        atoms = self._counterparts[self._ends[first] - len(self._tokens[first]) : self._ends[last]]
+        found = [atom for atom in atoms if atom is not None]
+        if len(found) < len(atoms) or not all(self._tokens[first : last + 1]):
+            return None
+        return self._starts[found[0]], self._stops[found[-1]]
 
 
-def _whole(parts: list[Span | None]) -> Span | None:
-    """From the first part to the last, where none is missing."""
-    known = [part for part in parts if part is not None]
-    return (known[0][0], known[-1][1]) if known and len(known) == len(parts) else None
+def _places(words: Iterable[str], report: str) -> tuple[list[int], list[int]]:
+    """The first characters and the ends of a report's words and signs, which only spaces part."""
+    starts: list[int] = []
+    stops: list[int] = []
+    stop = 0
+    for word in words:
+        start = report.find(word, stop)
+        stop = start + len(word)
+        starts.append(start)
+        stops.append(stop)
+    return starts, stops
 
 
 @lru_cache(1 << 16)

@@ -66,12 +66,10 @@ def parse_annotation(annotation: Mapping[str, Any]) -> Annotation:
         entities = {name: _entity(name, entity) for name, entity in annotation["entities"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"the annotation lacks text or entities ({error}): fetch it again.") from error
-    for name, entity in entities.items():
-        if not 0 <= entity.first <= entity.last < len(tokens):
-            raise DatasetError(
-                f"entity {name} has the tokens {entity.first} to {entity.last} of {len(tokens)}: fetch it again."
-            )
-        for _, target in entity.relations:
+    for name, (_, first, last, relations) in entities.items():
+        if not 0 <= first <= last < len(tokens):
+            raise DatasetError(f"entity {name} has the tokens {first} to {last} of {len(tokens)}: fetch it again.")
+        for _, target in relations:
             if target not in entities:
                 raise DatasetError(f"entity {name} has a relation to {target}, which does not exist: fetch it again.")
     return Annotation(tokens, entities)

@@ -80,13 +80,13 @@ class Attachment:
         for node in nodes:
             if not node.is_place:
                 self.resolve(node)
-        findings = [node for node in nodes if node.finding is not None]
-        self._share(nodes, [node for node in findings if node.finding != NORMAL])
+        self._share(nodes)
         subject = len(nodes) > 1 or any(node.between & _VERB for node in nodes)
         alone = () if subject else (UNSPECIFIED,)  # "Normal.", but not the "intact" of "the wires are intact"
         return [
             Attached(node.mention, str(node.finding), self.places(node) or self._graded(node, alone))
-            for node in findings
+            for node in nodes
+            if node.finding is not None
         ]
 
     def places(self, node: Node) -> tuple[tuple[str, str | None], ...]:
@@ -148,11 +148,12 @@ class Attachment:
         default = self._lexicon.pathologies[finding].default_anatomy
         return default == UNSPECIFIED or default in self._within[anatomy] or anatomy in self._within[default]
 
-    def _share(self, nodes: Sequence[Node], findings: Sequence[Node]) -> None:
+    def _share(self, nodes: Sequence[Node]) -> None:
         """Give findings without a place that of a finding they are listed with, or that they explain."""
+        findings = [node for node in nodes if node.finding is not None and node.finding != NORMAL]
         if all(node.anatomies or node.side for node in findings):
             return
-        links = [_between(nodes, *pair) for pair in pairwise(findings)]
+        links = _links(nodes, findings)
         for index, link in enumerate(links):
             giver, taker = findings[index], findings[index + 1]
             if taker.anatomies or taker.side:
@@ -300,13 +301,17 @@ def _neighbour(nodes: Sequence[Node], index: int) -> Node | None:
     return after if after.between & _STATING or fronted or listed else None
 
 
-def _between(nodes: Sequence[Node], first: Node, second: Node) -> int:
-    """All cues between two nodes."""
-    cues = 0
+def _links(nodes: Sequence[Node], findings: Sequence[Node]) -> list[int]:
+    """All cues between each finding and the next."""
+    links = [0] * len(findings)
+    following = 0
     for node in nodes:
-        if first.mention < node.mention <= second.mention:
-            cues |= node.between
-    return cues
+        links[following] |= node.between
+        if node is findings[following]:
+            following += 1
+            if following == len(findings):
+                break
+    return links[1:]
 
 
 def _is_list(links: Sequence[int], index: int) -> bool:

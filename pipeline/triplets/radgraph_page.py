@@ -55,10 +55,8 @@ class Page:
 
     def numbers(self, words: Sequence[int]) -> list[int]:
         """The numbers of the phrases that some words in order belong to."""
-        if len(words) == 1:  # most often
-            number = self._phrase_of[words[0]]
-            return [] if number is None else [number]
-        return list(dict.fromkeys(number for word in words if (number := self._phrase_of[word]) is not None))
+        found = [number for word in words if (number := self._phrase_of[word]) is not None]
+        return list(dict.fromkeys(found)) if len(found) > 1 else found
 
     def phrases_of(self, words: Sequence[int]) -> list[Phrase]:
         """The phrases that some words belong to, in order."""

@@ -4,7 +4,6 @@ The graph says which words are observations and anatomies, what modifies what, w
 lexicon says what the words are called, and `attachment` settles places as it does for the `spacy` source.
 """
 
-from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
@@ -54,7 +53,7 @@ class Reading:
         self._page, self._attachment, self._lookup = page, attachment, lookup
         words = {name: page.words(entity.start, entity.end) for name, entity in enumerate(entities)}
         named = sorted((name for name in words if words[name]), key=lambda name: words[name].start)
-        self.counts = Counter(entities_outside=len(entities) - len(named))
+        self.counts = dict.fromkeys(COUNTS, 0) | {"entities_outside": len(entities) - len(named)}
         self._words = words
         self._entities = {name: entities[name] for name in named}
         self._numbers = {name: page.numbers(words[name]) for name in named}
@@ -123,7 +122,9 @@ class Reading:
     def _finding(self, ids: tuple[int, ...], phrase: Phrase) -> _Finding:
         """What the observations of a phrase amount to; without a name in the end, it is no finding."""
         node = Node(phrase.start, phrase.start, phrase.end, phrase.meaning, is_place=False)
-        own = list(dict.fromkeys(part for name in ids for part in self._with_modifiers(name)))
+        own = self._with_modifiers(ids[0])
+        if len(ids) > 1:
+            own = list(dict.fromkeys(part for name in ids for part in self._with_modifiers(name)))
         beside = self._beside(node, own)
         self._place(node, beside)
         located = self._located(ids)
@@ -207,16 +208,15 @@ class Reading:
         """Give findings without a place that of what suggests them, or of what they modify."""
         by_id = {name: finding for finding in findings for name in finding.ids}
         for finding in findings:
-            for giver in self._givers(finding.ids):
-                if finding.node.anatomies or finding.node.side or finding.node.finding == NORMAL:
+            for giver in () if _is_placed(finding.node) else self._givers(finding.ids):
+                if _is_placed(finding.node):
                     break
                 if giver in by_id and by_id[giver].node.finding != NORMAL:
                     self._attachment.inherit(finding.node, by_id[giver].node)
 
     def _triplets(self, finding: _Finding) -> list[Triplet]:
         node, page = finding.node, self._page
-        heads = [name for name in finding.ids if not {*self._modified.get(name, ())} & {*finding.ids}]
-        existence = self._entities[(heads or finding.ids)[-1]].label.existence
+        existence = self._entities[self._head(finding.ids)].label.existence
         places = self._attachment.places(node)
         if not places and self._stands_alone(finding.ids):
             places = ((UNSPECIFIED, node.severity),)
@@ -227,12 +227,22 @@ class Reading:
             for anatomy, severity in places
         ]
 
+    def _head(self, ids: Sequence[int]) -> int:
+        """The last of some observations, if possible one that modifies none of the others."""
+        heads = ids if len(ids) == 1 else [name for name in ids if not {*self._modified.get(name, ())} & {*ids}]
+        return (heads or ids)[-1]
+
     def _stands_alone(self, ids: Iterable[int]) -> bool:
         """Whether observations are about nothing that is named: "Normal.", but not "intact" of some wires."""
         return not any(name in self._places or name in self._modified for name in ids)
 
     def _text(self, names: Iterable[int]) -> str:
         return " ".join(self._page.text(self._words[name]) for name in names)
+
+
+def _is_placed(node: Node) -> bool:
+    """Whether a finding needs no other's place: it has a place or side of its own, or is a "normal"."""
+    return bool(node.anatomies or node.side or node.finding == NORMAL)
 
 
 def _joint(first: str | None, second: str | None) -> str | None:

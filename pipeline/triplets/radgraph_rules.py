@@ -5,13 +5,16 @@ The entities go to the pieces of the report that they stand in, and each piece i
 published file.
 """
 
+import sys
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
-from pipeline.triplets.alignment import Span, align
+from pipeline.triplets.alignment import Alignment, Span
 from pipeline.triplets.annotations import Entity, parse_annotation
 from pipeline.triplets.attachment import Attachment
 from pipeline.triplets.lexicon import Lexicon
@@ -25,17 +28,24 @@ from pipeline.triplets.vocabulary import Meaning, Vocabulary
 _MEMO = 1 << 16  # pieces with their entities, and phrases; reports repeat both
 
 
-class _Piece(NamedTuple):
-    """A piece of a report: its text and sentences, its first character and its first sentence's number."""
+@dataclass(slots=True, eq=False)
+class _Text:
+    """A piece of text and its sentences; one that is remembered is itself again, and quick to look up."""
 
     text: str
     sentences: tuple[Sentence, ...]
+
+
+class _Piece(NamedTuple):
+    """A piece of a report, its first character and its first sentence's number."""
+
+    text: _Text
     start: int
     number: int
 
     @property
     def end(self) -> int:
-        return self.start + len(self.text)
+        return self.start + len(self.text.text)
 
 
 class _Position(NamedTuple):
@@ -50,7 +60,7 @@ class _Said(NamedTuple):
     """What a page says, and the counts of its `Reading`."""
 
     triplets: list[Triplet]
-    counts: Counter[str]
+    counts: dict[str, int]
 
 
 class GraphRules:
@@ -73,7 +83,7 @@ class GraphRules:
         self._attachment = Attachment(lexicon)
         self._mentions = lru_cache(_MEMO)(self._vocabulary.mentions)
         self._lookup = lru_cache(_MEMO)(self._meaning)
-        self._pieces = Pieces(self._vocabulary, lambda *piece: piece)
+        self._pieces = Pieces(self._vocabulary, _Text)
         self._said = lru_cache(_MEMO)(self._read_piece)
 
     def read(self, annotation: Mapping[str, Any], report: str | None) -> list[Triplet]:
@@ -92,13 +102,14 @@ class GraphRules:
                 the caller puts the file and the report's key before it.
         """
         tokens, entities = parse_annotation(annotation)
+        span: Callable[[int, int], Span | None]  # of an entity's tokens, from the first to the last
         if report is None:
             report = str(annotation["text"])
-            spans, sections = _own_spans(tokens), [Section(BODY, 0, len(report))]
+            span, sections = _own_spans(tokens), [Section(BODY, 0, len(report))]
         else:
-            spans, sections = align(tokens, report), read_sections(report)
+            span, sections = Alignment(tokens, report).span, read_sections(report)
         pieces = self._cut(report, sections)
-        positions, joined = _distribute(entities, spans, pieces)
+        positions, joined = _distribute(entities, span, pieces)
         self.counts["entities"] += len(entities)
         self.counts["entities_outside"] += len(entities) - len(positions)
         found: list[Triplet] = []
@@ -110,7 +121,7 @@ class GraphRules:
                 found += said.triplets
             else:
                 piece = pieces[index]
-                said = self._said(piece.text, piece.sentences, _placed(names, entities, positions, piece.start))
+                said = self._said(piece.text, _placed(names, entities, positions, piece.start))
                 found += [triplet.moved(piece.number, piece.start) for triplet in said.triplets]
             for name, count in said.counts.items():
                 self.counts[name] += count
@@ -119,23 +130,23 @@ class GraphRules:
     def _cut(self, report: str, sections: Iterable[Section]) -> list[_Piece]:
         pieces: list[_Piece] = []
         number = 0
-        for start, (text, sentences) in self._pieces.of(report, sections):
-            pieces.append(_Piece(text, sentences, start, number))
-            number += len(sentences)
+        for start, text in self._pieces.of(report, sections):
+            pieces.append(_Piece(text, start, number))
+            number += len(text.sentences)
         return pieces
 
-    def _read_piece(self, text: str, sentences: tuple[Sentence, ...], entities: tuple[Placed, ...]) -> _Said:
-        return self._read_page(text, [_Piece(text, sentences, 0, 0)], entities)
+    def _read_piece(self, text: _Text, entities: tuple[Placed, ...]) -> _Said:
+        return self._read_page(text.text, [_Piece(text, 0, 0)], entities)
 
     def _read_page(self, text: str, pieces: Iterable[_Piece], entities: Sequence[Placed]) -> _Said:
         """What entities say whose characters are counted from the text's first, as the pieces' are."""
         sentences = (
             (piece.number + index, piece.start, sentence)
             for piece in pieces
-            for index, sentence in enumerate(piece.sentences)
+            for index, sentence in enumerate(piece.text.sentences)
         )
         reading = Reading(Page(text, sentences, self._mentions), entities, self._attachment, self._lookup)
-        return _Said(reading.triplets(), +reading.counts)
+        return _Said(reading.triplets(), {name: count for name, count in reading.counts.items() if count})
 
     def _meaning(self, phrase: str) -> Meaning | None:
         """What some words mean when they stand together."""
@@ -144,35 +155,33 @@ class GraphRules:
         return mentions[0].meaning if len(mentions) == 1 and mentions[0].end - mentions[0].start == len(ids) else None
 
 
-def _own_spans(tokens: Iterable[str]) -> list[Span | None]:
-    """The characters of tokens in the text that joins them by single spaces."""
-    spans: list[Span | None] = []
-    start = 0
-    for token in tokens:
-        spans.append((start, start + len(token)))
-        start += len(token) + 1
-    return spans
+def _own_spans(tokens: Iterable[str]) -> Callable[[int, int], Span]:
+    """The characters of tokens, first to last, in the text that joins them by single spaces."""
+    ends = list(accumulate(tokens, lambda end, token: end + 1 + len(token), initial=-1))  # ends[0] is before the text
+    return lambda first, last: (ends[first] + 1, ends[last + 1])
 
 
 def _distribute(
-    entities: Mapping[str, Entity], spans: Sequence[Span | None], pieces: Sequence[_Piece]
+    entities: Mapping[str, Entity], span: Callable[[int, int], Span | None], pieces: Sequence[_Piece]
 ) -> tuple[dict[str, _Position], set[int]]:
     """Where the entities are that have a place in the pieces, and the pieces that cannot be read on their own.
 
     These are joined by an entity or a relation, or too long to be remembered.
     """
-    starts, ends = [piece.start for piece in pieces], [piece.end for piece in pieces]
-    joined = {index for index, piece in enumerate(pieces) if len(piece.text) > LONG}
+    ends = [piece.end for piece in pieces]
+    starts = [piece.start for piece in pieces] + [sys.maxsize] * 2  # no entity reaches beyond the last
+    joined = {index for index, piece in enumerate(pieces) if len(piece.text.text) > LONG}
     positions: dict[str, _Position] = {}
     for name, entity in entities.items():
-        first, last = spans[entity.first], spans[entity.last]
-        if first is None or last is None or None in spans[entity.first : entity.last]:
+        found = span(entity.first, entity.last)
+        if found is None:
             continue
-        piece, beyond = bisect_right(ends, first[0]), bisect_left(starts, last[1])
-        if piece < beyond:
-            positions[name] = _Position(piece, first[0], last[1])
-        if piece + 1 < beyond:
-            joined.update(range(piece, beyond))
+        start, end = found
+        piece = bisect_right(ends, start)
+        if starts[piece] < end:
+            positions[name] = _Position(piece, start, end)
+        if starts[piece + 1] < end:
+            joined.update(range(piece, bisect_left(starts, end)))
     for name, (piece, _, _) in positions.items():
         for _, target in entities[name].relations:
             if target in positions and positions[target].piece != piece:
@@ -196,6 +205,9 @@ def _placed(
     placed = []
     for name in names:
         (label, _, _, relations), (_, start, end) = entities[name], positions[name]
-        inner = tuple([(relation, numbers[target]) for relation, target in relations if target in numbers])
+        if relations:  # most often there are none
+            inner = tuple([(relation, numbers[target]) for relation, target in relations if target in numbers])
+        else:
+            inner = ()
         placed.append(Placed(label, start - offset, end - offset, inner))
     return tuple(placed)

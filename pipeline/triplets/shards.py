@@ -122,12 +122,16 @@ def _unfinished(items: Iterable[Item], folder: Path, paths: list[Path]) -> Itera
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """For readers whose objects have no cycles: the collector would walk through all that they remember in vain."""
+    """For readers whose objects have no cycles: the collector would walk through all that they remember in vain.
+
+    That holds for afterwards, too: what lives at the end is frozen, out of the collector's sight from then on.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if enabled:
             gc.enable()
 

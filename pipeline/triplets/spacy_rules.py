@@ -5,7 +5,6 @@ It puts together what `vocabulary`, `existence` and `attachment` find in each se
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 from pipeline.triplets.attachment import Attachment
@@ -16,19 +15,6 @@ from pipeline.triplets.sentences import Pieces, Sentence
 from pipeline.triplets.shards import Item, collector_paused
 from pipeline.triplets.triplet import Triplet
 from pipeline.triplets.vocabulary import Vocabulary
-
-_MEMO = 1 << 16  # sentences that differ in numbers or unknown words only are one here; each costs about 1 kB
-
-
-class Found(NamedTuple):
-    """A triplet of one sentence; words [start, end) are the pathology's."""
-
-    pathology: str
-    anatomy: str
-    existence: str
-    severity: str | None
-    start: int
-    end: int
 
 
 class Said(NamedTuple):
@@ -44,7 +30,6 @@ class SpacyRules:
     def __init__(self, lexicon: Lexicon) -> None:
         self._vocabulary = Vocabulary(lexicon)
         self._attachment = Attachment(lexicon)
-        self._found = lru_cache(_MEMO)(self.read_sentence)
         self._pieces = Pieces(self._vocabulary, self._said)
 
     def read(self, report: str) -> list[Triplet]:
@@ -57,25 +42,24 @@ class SpacyRules:
         return triplets
 
     def _said(self, _: str, sentences: Sequence[Sentence]) -> Said:
-        triplets = [
-            Triplet(number, *found[:4], starts[found.start], ends[found.end - 1])
-            for number, (ids, starts, ends) in enumerate(sentences)
-            for found in self._found(ids)
-        ]
+        triplets: list[Triplet] = []
+        for number, sentence in enumerate(sentences):
+            triplets += self._read_sentence(number, sentence)
         return Said(triplets, len(sentences))
 
-    def read_sentence(self, ids: tuple[int, ...]) -> tuple[Found, ...]:
-        """The triplets of one sentence of word ids."""
+    def _read_sentence(self, number: int, sentence: Sentence) -> list[Triplet]:
+        ids, starts, ends = sentence
         mentions = self._vocabulary.mentions(ids)
         if not mentions:
-            return ()
+            return []
         status = existences(mentions)
-        return tuple(
-            Found(finding, anatomy, existence, severity, mentions[index].start, mentions[index].end)
+        return [
+            Triplet(number, finding, anatomy, existence, severity, starts[first], ends[end - 1])
             for index, finding, places in self._attachment.attach(mentions)
             if (existence := status[index]) is not None
+            for (_, first, end) in (mentions[index],)
             for anatomy, severity in places
-        )
+        ]
 
 
 class SpacyReader:
