@@ -16,7 +16,7 @@ from functools import cache
 from hashlib import sha256
 from io import BytesIO
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -124,14 +124,16 @@ def _unfinished(items: Iterable[Item], folder: Path, paths: list[Path]) -> Itera
 def collector_paused() -> Iterator[None]:
     """For readers whose objects have no cycles: the collector would walk through all that they remember in vain.
 
-    That holds for afterwards, too: what lives at the end is frozen, out of the collector's sight from then on.
+    In a worker, which ends with the extraction, that holds for afterwards, too: what lives then is frozen, out of the
+    collector's sight.
     """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        if parent_process() is not None:
+            gc.freeze()
         if enabled:
             gc.enable()
 
