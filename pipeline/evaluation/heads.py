@@ -4,12 +4,14 @@ Both give the probability of each finding for every image, and see test images o
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from scipy.stats import rankdata
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -75,22 +77,26 @@ def fit_linear_heads(features: Tensor, labels: Tensor, strengths: Sequence[float
     penalties = 1 / features.new_tensor(strengths)[:, None, None]  # [G, 1, 1]
     steps = (spread.square()[:, None] / 4 + penalties).rsqrt()  # [G, r, 1]: 1/4 is the largest curvature of a log loss
     along, bias_step = features @ axes.T, 2 / len(features) ** 0.5  # [n, r]
-    weights = features.new_zeros(len(strengths), len(axes), labels.shape[1]).requires_grad_()
-    biases = features.new_zeros(len(strengths), 1, labels.shape[1]).requires_grad_()
-    solver = torch.optim.LBFGS(
-        [weights, biases], max_iter=ITERATIONS, tolerance_grad=1e-4, history_size=20, line_search_fn="strong_wolfe"
-    )
+    shapes = ((len(strengths), len(axes), labels.shape[1]), (len(strengths), 1, labels.shape[1]))
+    sizes = [math.prod(shape) for shape in shapes]
 
-    def closure() -> Tensor:
-        solver.zero_grad()
-        logits = along @ (weights * steps) + biases * bias_step  # [G, n, C]
+    def unpacked(flat: Tensor) -> tuple[Tensor, Tensor]:
+        weights, biases = (part.view(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True))
+        return weights * steps, biases * bias_step  # [G, r, C] along the axes and [G, 1, C]
+
+    def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        flat = torch.from_numpy(values).to(features).requires_grad_()
+        weights, biases = unpacked(flat)
+        logits = along @ weights + biases  # [G, n, C]
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * known
-        total: Tensor = losses.sum() + (penalties * (weights * steps).square()).sum() / 2
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
+        total = losses.sum() + (penalties * weights.square()).sum() / 2
+        (gradient,) = torch.autograd.grad(total, flat)
+        return float(total.detach()), gradient.cpu().numpy()
 
-    solver.step(closure)  # type: ignore[no-untyped-call]
-    return LinearHeads(axes.T @ (weights * steps).detach(), (biases * bias_step).detach())
+    options = {"maxiter": ITERATIONS, "maxcor": 20, "gtol": 1e-4, "ftol": 0.0}
+    found = minimize(loss, np.zeros(sum(sizes)), jac=True, method="L-BFGS-B", options=options)
+    weights, biases = unpacked(torch.from_numpy(found.x).to(features))
+    return LinearHeads(axes.T @ weights, biases)
 
 
 def macro_auroc(labels: NDArray[np.int8], scores: NDArray[np.float32]) -> float:
