@@ -77,12 +77,12 @@ def fit_linear_heads(features: Tensor, labels: Tensor, strengths: Sequence[float
     penalties = 1 / features.new_tensor(strengths)[:, None, None]  # [G, 1, 1]
     steps = (spread.square()[:, None] / 4 + penalties).rsqrt()  # [G, r, 1]: 1/4 is the largest curvature of a log loss
     along, bias_step = features @ axes.T, 2 / len(features) ** 0.5  # [n, r]
-    shapes = ((len(strengths), len(axes), labels.shape[1]), (len(strengths), 1, labels.shape[1]))
-    sizes = [math.prod(shape) for shape in shapes]
+    along_axes = (len(strengths), len(axes), labels.shape[1])  # shape of the weights; those of the biases follow
+    cut, size = math.prod(along_axes), len(strengths) * (len(axes) + 1) * labels.shape[1]
 
     def unpacked(flat: Tensor) -> tuple[Tensor, Tensor]:
-        weights, biases = (part.view(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True))
-        return weights * steps, biases * bias_step  # [G, r, C] along the axes and [G, 1, C]
+        biases = flat[cut:].view(len(strengths), 1, -1)
+        return flat[:cut].view(along_axes) * steps, biases * bias_step  # [G, r, C] along the axes and [G, 1, C]
 
     def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         flat = torch.from_numpy(values).to(features).requires_grad_()
@@ -94,7 +94,7 @@ def fit_linear_heads(features: Tensor, labels: Tensor, strengths: Sequence[float
         return float(total.detach()), gradient.cpu().numpy()
 
     options = {"maxiter": ITERATIONS, "maxcor": 20, "gtol": 1e-4, "ftol": 0.0}
-    found = minimize(loss, np.zeros(sum(sizes)), jac=True, method="L-BFGS-B", options=options)
+    found = minimize(loss, np.zeros(size), jac=True, method="L-BFGS-B", options=options)
     weights, biases = unpacked(torch.from_numpy(found.x).to(features))
     return LinearHeads(axes.T @ weights, biases)
 
