@@ -1,7 +1,7 @@
 """One greyscale DICOM frame as the display values its header asks for.
 
 Of the header only the pixel geometry and the grey-level transform are used; nothing identifying is kept or shown.
-Lossless JPEG (process 14) needs a decoder that this project does not require: without it, its error says which.
+JPEG of 12 bits needs a decoder that this project does not require: without it, its error says which.
 """
 
 import logging
@@ -25,6 +25,8 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSTransferSyntaxes,
     RLELossless,
 )
@@ -36,6 +38,8 @@ logging.getLogger("pydicom").disabled = True  # its warnings quote header values
 
 PREAMBLE = 128  # bytes before the letters DICM
 RLE_HEADER = 64  # bytes
+# In what is cut off CharLS may look for more for minutes, and GDCM gives back what there is.
+ENDING = (*JPEGLSTransferSyntaxes, JPEGLossless, JPEGLosslessSV1)
 FUNCTIONS = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}  # of a window: its least width, if not 0
 OPTIONAL = ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction")
 
@@ -143,7 +147,7 @@ def _check_decoder(syntax: UID, bits: int) -> None:
     decoder = get_decoder(syntax)
     plugins = set(decoder.available_plugins)
     if syntax == JPEGExtended12Bit and bits > 8:
-        plugins.discard("pillow")  # reads 8 bits alone
+        plugins -= {"pillow", "gdcm"}  # they read 8 bits alone
     if not plugins:
         missing = " or ".join(plugin.split("requires ")[-1] for plugin in decoder.missing_dependencies)
         raise ImageError(f"is in {syntax.name}, whose decoder is not installed ({missing})")
@@ -164,8 +168,8 @@ def _check_frame(dataset: Dataset) -> None:
             f"has a compressed frame of {header.width} x {header.height} pixels, {header.channels} channels and "
             f"{header.bits} bits in an image of another kind"
         )
-    if syntax in JPEGLSTransferSyntaxes and not frame.rstrip(b"\0").endswith(END_OF_IMAGE):
-        raise ImageError("has a JPEG-LS frame that is cut off")  # in which CharLS may look for more for minutes
+    if syntax in ENDING and not frame.rstrip(b"\0").endswith(END_OF_IMAGE):
+        raise ImageError(f"has a frame in {syntax.name} that is cut off")
     if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and header.bits == 8:
         # Strictly: pydicom's decoders would return what they made of a damaged scan.
         simplejpeg.decode_jpeg(frame, "GRAY", min_height=1, min_width=1, min_factor=1)

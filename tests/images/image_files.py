@@ -3,9 +3,13 @@
 import struct
 import zlib
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import gdcm
 import numpy as np
+import pydicom
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -19,6 +23,8 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
@@ -127,6 +133,25 @@ def compressed(syntax: str, pixels: np.ndarray, stored: int, **options: Any) -> 
     return made
 
 
+def lossless_jpeg(syntax: str, pixels: np.ndarray, stored: int) -> Dataset:
+    """JPEG's process 14, which only GDCM writes."""
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
+    with TemporaryDirectory() as folder:
+        path = str(Path(folder) / "x.dcm")
+        Path(path).write_bytes(content(dataset(pixels, stored)))
+        reader, writer = gdcm.ImageReader(), gdcm.ImageWriter()
+        reader.SetFileName(path)
+        assert reader.Read()
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer.SetFileName(path)
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
+        return pydicom.dcmread(BytesIO(Path(path).read_bytes()))
+
+
 EIGHT, TWELVE, SIGNED = gradient(0, 255, np.uint8), gradient(0, 4095), gradient(-2048, 2047, np.int16)
 LOSSLESS = {"RLE": RLELossless, "JPEG-LS": JPEGLSLossless, "JPEG 2000": JPEG2000Lossless}
 COMPRESSED: dict[str, Dataset] = {
@@ -134,6 +159,16 @@ COMPRESSED: dict[str, Dataset] = {
     **{f"{name}, 12 bits": compressed(syntax, TWELVE, 12) for name, syntax in LOSSLESS.items()},
     **{f"{name}, 16 bits": compressed(syntax, gradient(0, 65535), 16) for name, syntax in LOSSLESS.items()},
     **{f"{name}, signed": compressed(syntax, SIGNED, 12) for name, syntax in LOSSLESS.items()},
+    **{
+        f"lossless JPEG, {stored} bits{', signed' if pixels is SIGNED else ''}": lossless_jpeg(syntax, pixels, stored)
+        for syntax, pixels, stored in (
+            (JPEGLosslessSV1, EIGHT, 8),
+            (JPEGLosslessSV1, TWELVE, 12),
+            (JPEGLosslessSV1, SIGNED, 12),
+            (JPEGLosslessSV1, gradient(0, 65535), 16),
+            (JPEGLossless, gradient(0, 1023), 10),
+        )
+    },
     "JPEG-LS, near lossless": compressed(JPEGLSNearLossless, TWELVE, 12, jls_error=3),
     "JPEG 2000, lossy": compressed(JPEG2000, TWELVE, 12, j2k_cr=[10]),
     "JPEG": framed(EIGHT, 8, JPEGBaseline8Bit, jpeg(EIGHT)),
