@@ -93,6 +93,8 @@ def copy_project(folder: Path, data: Path) -> None:
         folder, sys.executable, "-m", "pipeline.cli", "compose",
         "corpus=mimic_cxr", "corpus.views=[]", f"data.root={data}", "grounding=[]",
         "~benchmarks.cxr14", "~benchmarks.rsna", "~benchmarks.siim", "~benchmarks.covidx",
+        "corpus_benchmarks=[]", "unseen=[]", "finding_maps=[]",
+        "finetune.benchmarks=[]", "finetune.segmentation=[]",
         "extraction.source=graphs", f"extraction.graphs={data / 'graphs.json'}",
     )  # fmt: skip
 
@@ -131,12 +133,12 @@ def main() -> None:
     with TemporaryDirectory() as name:
         data, project = Path(name) / "data", Path(name) / "project"
         data.mkdir()
+        copy_project(project, data)
         writer = get_context("spawn").Process(target=write_tree, args=(data, scale))  # its memory is not measured
         writer.start()
         writer.join()
         if writer.exitcode:
             raise SystemExit("the tree could not be written: see above, and give TMPDIR more room")
-        copy_project(project, data)
         costs = {}
         for step, meter in measure(project, data):
             costs[step] = meter

@@ -21,8 +21,9 @@ from image_files import MARK, every_kind, revealing  # noqa: E402
 
 OUT, CACHE = Path("data/images/corpus"), Path(".checkpoints/images/corpus")
 COMMAND = [sys.executable, "-m", "stages.images", "data/corpus", "mixed", str(OUT)]
-COPIES = 2 * SHARD_ROWS // len(every_kind())  # two shards with what is broken
-GOOD, BROKEN = COPIES * len(every_kind()), len(revealing())
+BROKEN = len(revealing())
+COPIES = (2 * SHARD_ROWS - BROKEN) // len(every_kind())  # two shards with what is broken
+GOOD = COPIES * len(every_kind())
 
 
 @pytest.fixture
