@@ -73,7 +73,7 @@ class Outcome:
     heat_maps: Mapping[str, HeatMaps]
     masks: Mapping[str, Masks]
     finding_points: Mapping[str, pl.DataFrame]  # schemas.FINDING_POINTS
-    streams: pl.DataFrame | None  # schemas.POINTS; None of a model that has no two streams
+    streams: pl.DataFrame | None  # schemas.POINTS; None of a model that has no two streams, or in a clone without it
     silhouette: float | None
     case_study: Results | None
 
@@ -139,7 +139,7 @@ def load_outcome(reports: Path, params: Mapping[str, Any]) -> Outcome:
         return {name: path for name, path in paths.items() if path.is_file()}
 
     embeddings = _json(reports / "embeddings.json")
-    silhouette = embeddings["silhouette"] if embeddings else None
+    silhouette, points = embeddings["silhouette"] if embeddings else None, reports / "embeddings.parquet"
     return Outcome(
         corpus=_json(reports / "corpus.json"),
         training=_json(reports / "pretrain" / "metrics.json"),
@@ -152,7 +152,7 @@ def load_outcome(reports: Path, params: Mapping[str, Any]) -> Outcome:
         finding_points={
             name: read_table(path, FINDING_POINTS) for name, path in beside("finding_maps", ".parquet").items()
         },
-        streams=read_table(reports / "embeddings.parquet", POINTS) if silhouette is not None else None,
+        streams=read_table(points, POINTS) if silhouette is not None and points.is_file() else None,
         silhouette=silhouette,
         case_study=_json(reports / "case_study.json"),
     )

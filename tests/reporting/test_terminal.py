@@ -1,5 +1,6 @@
 import io
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 
 import polars as pl
 import pytest
@@ -32,6 +33,15 @@ def test_the_result_table_has_a_line_per_evaluation(inputs: ReportInputs) -> Non
     (found,) = (line for line in printed if "retrieval" in line)
     assert "P@10 0.300" in found
     assert "0.040" in found
+
+
+def test_a_clone_has_only_what_is_in_git_and_shows_its_results(
+    inputs: ReportInputs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reports = Path(copytree(inputs.reports, tmp_path / "reports", ignore=ignore_patterns("*.parquet", "*.npz")))
+    assert (reports / "embeddings.json").is_file()
+    terminal.print_results(reports, inputs.params)
+    assert "siim" in capsys.readouterr().out
 
 
 def test_results_that_are_not_there_name_the_remedy(inputs: ReportInputs, tmp_path: Path) -> None:
