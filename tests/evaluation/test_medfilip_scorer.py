@@ -8,7 +8,6 @@ from pipeline.evaluation.medfilip_scorer import MedFILIPScorer
 from pipeline.evaluation.scorer import Prompts
 from pipeline.networks.medfilip import MedFILIP
 
-torch.set_num_threads(1)
 PROMPTS = Prompts(("mild left lung edema", "mass", "round white mass", "mass"), torch.zeros(4, 8))
 
 

@@ -20,7 +20,6 @@ from pipeline.losses.medfilip import (
 )
 from pipeline.networks.medfilip import MedFILIPOutput
 
-torch.set_num_threads(1)
 LABELS, CATEGORIES, IMAGES, PLACES = 9, 3, 4, 5
 SEEDS = st.integers(0, 2**32 - 1)
 

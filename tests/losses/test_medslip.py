@@ -21,7 +21,6 @@ from pipeline.losses.medslip import (
 )
 from pipeline.networks.medslip import MeDSLIPOutput, StreamOutput
 
-torch.set_num_threads(1)
 POLICIES = [(u, c) for u in ("negative", "ignore") for c in ("ignore", "positive", "negative")]
 
 

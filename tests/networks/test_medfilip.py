@@ -13,7 +13,6 @@ from pipeline.errors import ModelError
 from pipeline.networks.io import StoredMedFILIP, load_medslip, load_model, load_tokenizer, save_medfilip
 from pipeline.networks.medfilip import MedFILIP, MedFILIPConfig
 
-torch.set_num_threads(1)
 TEXTS = ["mild left lung edema", "mass", "round white mass blurred"]
 
 

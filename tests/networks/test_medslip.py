@@ -8,7 +8,6 @@ from torch import nn
 from pipeline.networks.backbone import PatchEncoder
 from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig, QueryNetwork
 
-torch.set_num_threads(1)
 SMALL = MeDSLIPConfig(
     block="basic", depths=(1, 1, 1), widths=(8, 12, 16), stem=8, channels=1, text_size=10, hidden_size=8, heads=2,
     layers=2, feed_forward=12, dropout=0.0,

@@ -13,7 +13,6 @@ from pipeline.networks.medslip import MeDSLIP
 from pipeline.networks.released import RELEASED, from_released, read_checkpoint, released_name, to_released
 from pipeline.networks.released import write_checkpoint as write
 
-torch.set_num_threads(1)
 REFERENCE = Path(__file__).with_name("released")
 PARAMETERS = json.loads((REFERENCE / "parameters.json").read_text())
 NORMS = ("weight", "bias")

@@ -20,7 +20,6 @@ from pipeline.training.augmentation import (
     sharpen,
 )
 
-torch.set_num_threads(1)
 STILL = AugmentConfig(flip="none", crop=(1.0, 1.0), aspect=1.0, interpolation="bilinear", operations=0)
 
 

@@ -16,7 +16,6 @@ from pipeline.errors import TrainingError
 from pipeline.losses.medslip import TERMS, LossConfig
 from pipeline.networks.io import load_model
 
-torch.set_num_threads(1)
 MODELS = ("out/best/model.safetensors", "out/best/config.json", "out/last/model.safetensors")
 
 

@@ -17,7 +17,6 @@ from pipeline.networks.io import load_model, load_tokenizer
 from pipeline.training.augmentation import DRAWS, AugmentConfig
 from pipeline.training.data import Plan, Share
 
-torch.set_num_threads(1)
 UNTURNED = AugmentConfig("none")
 
 

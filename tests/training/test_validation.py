@@ -6,8 +6,6 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.training.validation import auroc
 
-torch.set_num_threads(1)
-
 
 @settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 5), st.booleans())

@@ -76,7 +76,7 @@ def test_a_worker_that_is_killed_again_and_again_ends_the_run_by_name_and_finish
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
 
 
-@pytest.mark.usefixtures("cluster", "one_thread")
+@pytest.mark.usefixtures("cluster")
 def test_actors_hold_radgraphs_model(tmp_path: Path):
     tiny.write_archive(tmp_path)
     config = RadGraphConfig(folder=str(tmp_path))

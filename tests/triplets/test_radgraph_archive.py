@@ -20,7 +20,7 @@ TEXTS = tiny.reports(5)
 
 
 @pytest.fixture(scope="module")
-def whole(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     tiny.write_archive(folder)
     return folder

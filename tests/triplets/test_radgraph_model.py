@@ -27,7 +27,7 @@ LONGEST = 96  # word pieces of a segment: reports of more are common in these te
 
 
 @pytest.fixture(scope="module")
-def root(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("radgraph")
     tiny.write_archive(folder, longest=LONGEST)
     return folder
