@@ -5,14 +5,14 @@ is left without a position, never guessed. Nothing here knows what the tokens me
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain
 
 from rapidfuzz.distance import LCSseq
 
-_ATOM = re.compile(r"\w+|[^\w\s]")
+_ATOM = re.compile(r"(\w+|[^\w\s])")
 
 Span = tuple[int, int]
 
@@ -32,31 +32,21 @@ class Alignment:
     def __init__(self, tokens: Sequence[str], report: str) -> None:
         self._tokens = list(map(_atoms, tokens))
         self._ends = list(accumulate(map(len, self._tokens)))  # of each token, the atoms up to its last
-        words = _ATOM.findall(report)
-        self._starts, self._stops = _places(words, report)
+        parts = _ATOM.split(report)  # spaces and an atom in turn
+        ends = list(accumulate(map(len, parts)))
+        self._starts, self._stops = ends[::2], ends[1::2]
         source = list(chain.from_iterable(self._tokens))
-        self._counterparts = _counterparts(source, list(map(str.casefold, words)))
+        self._counterparts = _counterparts(source, list(map(str.casefold, parts[1::2])))
 
     def span(self, first: int, last: int) -> Span | None:
         """The characters [start, end) of some tokens, `last` included; None where one is not there as a whole."""
-        atoms = self._counterparts[self._ends[first] - len(self._tokens[first]) : self._ends[last]]
-        found = [atom for atom in atoms if atom is not None]
-        if len(found) < len(atoms) or not all(self._tokens[first : last + 1]):
+        if not all(self._tokens[first : last + 1]):
             return None
-        return self._starts[found[0]], self._stops[found[-1]]
-
-
-def _places(words: Iterable[str], report: str) -> tuple[list[int], list[int]]:
-    """The first characters and the ends of a report's words and signs, which only spaces part."""
-    starts: list[int] = []
-    stops: list[int] = []
-    stop = 0
-    for word in words:
-        start = report.find(word, stop)
-        stop = start + len(word)
-        starts.append(start)
-        stops.append(stop)
-    return starts, stops
+        found = self._counterparts[self._ends[first] - len(self._tokens[first]) : self._ends[last]]
+        start, stop = found[0], found[-1]
+        if start is None or stop is None or None in found:
+            return None
+        return self._starts[start], self._stops[stop]
 
 
 @lru_cache(1 << 16)

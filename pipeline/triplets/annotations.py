@@ -4,6 +4,7 @@ What they mean as triplets is the matter of `radgraph_rules`; files of annotatio
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from pipeline.errors import DatasetError
@@ -12,8 +13,12 @@ from pipeline.schemas import ABSENT, PRESENT, UNCERTAIN
 LOCATED_AT, MODIFY, SUGGESTIVE_OF = RELATIONS = ("located_at", "modify", "suggestive_of")
 
 
-class Label(NamedTuple):
-    """What an entity is. A measurement ("4 cm") says how large or how far something is, and finds nothing."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Label:
+    """What an entity is. A measurement ("4 cm") says how large or how far something is, and finds nothing.
+
+    There is one object of each, quick to look up.
+    """
 
     observation: bool  # else an anatomy
     existence: str
@@ -47,7 +52,7 @@ def _labels() -> dict[str, Label]:
         ):
             label = Label(kind == "Observation", existence)
             labels |= {f"{short}-{letters}": label, f"{kind}::{words}": label}
-            labels[f"{kind}::measurement::{words}"] = label._replace(measurement=True)
+            labels[f"{kind}::measurement::{words}"] = replace(label, measurement=True)
     return labels
 
 
@@ -77,8 +82,8 @@ def parse_annotation(annotation: Mapping[str, Any]) -> Annotation:
 
 def _entity(name: str, entity: Mapping[str, Any]) -> Entity:
     try:
-        label, first, last = entity["label"], entity["start_ix"], entity["end_ix"]
-        relations = tuple([(relation, str(target)) for relation, target in entity["relations"]])
+        label, first, last, pairs = entity["label"], entity["start_ix"], entity["end_ix"], entity["relations"]
+        relations = tuple([(relation, str(target)) for relation, target in pairs]) if pairs else ()
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"entity {name} lacks label, start_ix, end_ix or relations ({error}): fetch it again."
@@ -90,4 +95,4 @@ def _entity(name: str, entity: Mapping[str, Any]) -> Entity:
             raise DatasetError(f"entity {name} has the relation {relation!r}: use one of {', '.join(RELATIONS)}.")
     if not (type(first) is int and type(last) is int):
         raise DatasetError(f"entity {name} has no whole numbers for start_ix and end_ix: fetch it again.")
-    return Entity(_LABELS[label], first, last, relations)
+    return tuple.__new__(Entity, (_LABELS[label], first, last, relations))  # thrice as fast as Entity(...)

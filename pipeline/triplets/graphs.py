@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import orjson
+
 from pipeline.errors import DatasetError, ParamsError
 from pipeline.triplets.lexicon import load_lexicon
 from pipeline.triplets.radgraph_reading import COUNTS
@@ -185,6 +187,8 @@ class GraphsReader:
 
     def _triplets(self, item: Item) -> list[Triplet]:
         try:
-            return self._rules.read(json.loads(item.annotation), item.text)
+            return self._rules.read(orjson.loads(item.annotation), item.text)
+        except orjson.JSONDecodeError as error:  # of what no report should hold: NaN, half a character
+            raise DatasetError(f"{self._path}, key {item.key!r}: {error.msg}: fetch the file again.") from error
         except DatasetError as error:
             raise DatasetError(f"{self._path}, key {item.key!r}: {error}") from error

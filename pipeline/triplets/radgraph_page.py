@@ -47,7 +47,9 @@ class Page:
         self._phrase_of += [None] * len(sentence.ids)
         for meaning, start, end in mentions:
             self._phrase_of[first + start : first + end] = [len(self.phrases)] * (end - start)
-            self.phrases.append(Phrase(meaning, first + start, first + end))
+            self.phrases.append(
+                tuple.__new__(Phrase, (meaning, first + start, first + end))
+            )  # quicker than Phrase(...)
 
     def words(self, start: int, end: int) -> range:
         """The words that hold some of the characters [start, end)."""

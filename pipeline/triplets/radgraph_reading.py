@@ -56,7 +56,6 @@ class Reading:
         self.counts = dict.fromkeys(COUNTS, 0) | {"entities_outside": len(entities) - len(named)}
         self._words = words
         self._entities = {name: entities[name] for name in named}
-        self._numbers = {name: page.numbers(words[name]) for name in named}
         self._modified: dict[int, list[int]] = {}  # id -> ids that it modifies, and so on
         self._modifiers: dict[int, list[int]] = {}
         self._places: dict[int, list[int]] = {}
@@ -96,7 +95,7 @@ class Reading:
 
     def _naming_phrase(self, name: int) -> int | None:
         """The phrase that may name an entity's finding: the last, as the head of an English phrase is."""
-        for number in reversed(self._numbers[name]):
+        for number in reversed(self._page.numbers(self._words[name])):
             meaning = self._page.phrases[number].meaning
             if meaning.finding or meaning.described:
                 return number

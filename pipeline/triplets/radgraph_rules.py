@@ -26,6 +26,7 @@ from pipeline.triplets.triplet import Triplet
 from pipeline.triplets.vocabulary import Meaning, Vocabulary
 
 _MEMO = 1 << 16  # pieces with their entities, and phrases; reports repeat both
+_Position = tuple[int, int, int]  # of an entity: the first piece with some of it, and its characters [start, end)
 
 
 @dataclass(slots=True, eq=False)
@@ -46,14 +47,6 @@ class _Piece(NamedTuple):
     @property
     def end(self) -> int:
         return self.start + len(self.text.text)
-
-
-class _Position(NamedTuple):
-    """Where an entity is: the first piece with some of it, and its characters [start, end)."""
-
-    piece: int
-    start: int
-    end: int
 
 
 class _Said(NamedTuple):
@@ -179,21 +172,21 @@ def _distribute(
         start, end = found
         piece = bisect_right(ends, start)
         if starts[piece] < end:
-            positions[name] = _Position(piece, start, end)
+            positions[name] = (piece, start, end)
         if starts[piece + 1] < end:
             joined.update(range(piece, bisect_left(starts, end)))
     for name, (piece, _, _) in positions.items():
         for _, target in entities[name].relations:
-            if target in positions and positions[target].piece != piece:
-                joined |= {piece, positions[target].piece}
+            if target in positions and (other := positions[target][0]) != piece:
+                joined |= {piece, other}
     return positions, joined
 
 
 def _by_piece(positions: Mapping[str, _Position], joined: Container[int]) -> dict[int | None, list[str]]:
     """The entities of each piece in their order, those of all joined ones under None."""
     names: dict[int | None, list[str]] = {}
-    for name, position in positions.items():
-        names.setdefault(None if position.piece in joined else position.piece, []).append(name)
+    for name, (piece, _, _) in positions.items():
+        names.setdefault(None if piece in joined else piece, []).append(name)
     return names
 
 
@@ -209,5 +202,5 @@ def _placed(
             inner = tuple([(relation, numbers[target]) for relation, target in relations if target in numbers])
         else:
             inner = ()
-        placed.append(Placed(label, start - offset, end - offset, inner))
+        placed.append(tuple.__new__(Placed, (label, start - offset, end - offset, inner)))  # quicker than Placed(...)
     return tuple(placed)

@@ -114,7 +114,9 @@ def _unfinished(items: Iterable[Item], folder: Path, paths: list[Path]) -> Itera
     while part := tuple(islice(remaining, SHARD)):
         digest = sha256()
         for item in part:
-            digest.update(json.dumps(item).encode())
+            for field in map(str.encode, item):
+                digest.update(len(field).to_bytes(8))
+                digest.update(field)
         paths.append(folder / f"{digest.hexdigest()[:24]}.parquet")
         if not paths[-1].is_file():
             yield Shard(paths[-1], part)

@@ -17,6 +17,5 @@ class Triplet(NamedTuple):
     def moved(self, sentences: int, characters: int) -> "Triplet":
         """The same triplet so much further on in a report."""
         sentence, pathology, anatomy, existence, severity, start, end = self
-        return Triplet(
-            sentence + sentences, pathology, anatomy, existence, severity, start + characters, end + characters
-        )
+        parts = (sentence + sentences, pathology, anatomy, existence, severity, start + characters, end + characters)
+        return tuple.__new__(Triplet, parts)  # thrice as fast as Triplet(...)

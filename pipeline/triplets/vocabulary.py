@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag, auto
 from functools import lru_cache
-from itertools import permutations
+from itertools import accumulate, islice, permutations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ _STOPS = (".", "!", "\N{FULLWIDTH FULL STOP}", "\N{IDEOGRAPHIC FULL STOP}")
 _HYPHEN = re.compile(r"[-\u2010-\u2013](?<=[A-Za-z].)(?=[A-Za-z0-9])")  # the set first: searching is then quick
 _SHORT = re.compile(r"\.(?<=\b(?:vs|dr).)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff]")
-_RUN = re.compile(r"\S+|\n\s*\n\s*")  # what stands between spaces, or an empty line
+_RUN = re.compile(r"(\S+|\n\s*\n\s*)")  # what stands between spaces, or an empty line
 _LONG = re.compile(r"\S{200,}")  # the tokenizer takes signs off such a one by one, in time that grows with the square
 _MEMO = 1 << 16  # different runs; each costs about 0.5 kB
 _SIGN_AFTER_SIGN = re.compile(r"(?<=[\W_])[\W_]")
@@ -117,9 +117,9 @@ class Vocabulary:
         ids: list[int] = []
         starts: list[int] = []
         ends: list[int] = []
-        for run in _RUN.finditer(_CONTROL.sub(" ", text)):
-            at = run.start()
-            for word, start, end in self._words_of(run[0]):
+        parts = _RUN.split(_CONTROL.sub(" ", text))  # a gap and a run in turn
+        for run, at in zip(parts[1::2], islice(accumulate(map(len, parts)), 0, None, 2), strict=False):
+            for word, start, end in self._words_of(run):
                 ids.append(word)
                 starts.append(at + start)
                 ends.append(at + end)
@@ -141,7 +141,7 @@ class Vocabulary:
                     meaning, best = node[_MEANING], end
                 node = node.get(ids[end]) if end < count else None
             if meaning is not None:
-                found.append(Mention(meaning, index, best))
+                found.append(tuple.__new__(Mention, (meaning, index, best)))  # thrice as fast as Mention(...)
             index = best
         return found
 

@@ -155,6 +155,14 @@ def test_an_annotation_that_is_not_as_published(tmp_path: Path, workers: int):
         extract(_reports([1, 2]), "graphs", workers, graphs=path)
 
 
+@pytest.mark.parametrize("text", [r'"half a \ud83d character"', "NaN"])
+def test_json_that_no_report_can_hold(tmp_path: Path, text: str):
+    path = tmp_path / "graphs.json"
+    path.write_text(f'{{"{_key(1)}": {{"text": {text}, "entities": {{}}}}}}')
+    with pytest.raises(DatasetError, match=rf"graphs.json, key '{_key(1)}': .*: fetch the file again"):
+        extract(_reports([1]), "graphs", graphs=path)
+
+
 def test_shards_before_the_break_are_kept_and_the_mended_file_goes_on_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
