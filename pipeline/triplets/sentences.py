@@ -52,9 +52,9 @@ class Pieces(Generic[Made]):
 
     def _read(self, text: str) -> tuple[Made, bool]:
         """What is made of a text, and whether its last sentence has come to its end."""
-        words = self._vocabulary.words(text)
-        ranges, closed = _between_stops(self._vocabulary, words.ids)
-        sentences = tuple([Sentence(*(tuple(column[cut]) for column in words)) for cut in ranges])
+        ids, starts, ends = self._vocabulary.words(text)
+        ranges, closed = _between_stops(self._vocabulary, ids)
+        sentences = tuple([Sentence(tuple(ids[cut]), tuple(starts[cut]), tuple(ends[cut])) for cut in ranges])
         return self._make(text, sentences), closed
 
 
@@ -72,7 +72,7 @@ def _between_stops(vocabulary: Vocabulary, ids: list[int]) -> tuple[list[slice],
     """
     ranges: list[slice] = []
     first, closed = 0, True
-    for index in (*(index for index, word in enumerate(ids) if word == STOP), len(ids)):
+    for index in (*[index for index, word in enumerate(ids) if word == STOP], len(ids)):
         closed = first == index
         if index == first + 1 and not vocabulary.mentions(ids[first:index]):
             continue

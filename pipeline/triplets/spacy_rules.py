@@ -54,7 +54,7 @@ class SpacyRules:
             return []
         status = existences(mentions)
         return [
-            Triplet(number, finding, anatomy, existence, severity, starts[first], ends[end - 1])
+            tuple.__new__(Triplet, (number, finding, anatomy, existence, severity, starts[first], ends[end - 1]))
             for index, finding, places in self._attachment.attach(mentions)
             if (existence := status[index]) is not None
             for (_, first, end) in (mentions[index],)

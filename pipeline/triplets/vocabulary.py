@@ -5,11 +5,11 @@ other is the matter of `existence` and `attachment`.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag, auto
 from functools import lru_cache
-from itertools import accumulate, islice, permutations
+from itertools import chain, permutations, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,12 +117,15 @@ class Vocabulary:
         ids: list[int] = []
         starts: list[int] = []
         ends: list[int] = []
-        parts = _RUN.split(_CONTROL.sub(" ", text))  # a gap and a run in turn
-        for run, at in zip(parts[1::2], islice(accumulate(map(len, parts)), 0, None, 2), strict=False):
+        runs, gaps = _runs(text)
+        at = 0
+        for run, gap in zip(runs, gaps, strict=False):
+            at += gap
             for word, start, end in self._words_of(run):
                 ids.append(word)
                 starts.append(at + start)
                 ends.append(at + end)
+            at += len(run)
         return Words(ids, starts, ends)
 
     def mentions(self, ids: Sequence[int]) -> list[Mention]:
@@ -183,6 +186,14 @@ class Vocabulary:
         edits = 1 if len(word) < 12 else 2
         match = process.extractOne(word, self._corrections, scorer=OSA.distance, score_cutoff=edits)
         return match[0] if match is not None and match[0][0] == word[0] else word
+
+
+def _runs(text: str) -> tuple[list[str], Iterable[int]]:
+    """What stands between spaces, and how many characters lie before each."""
+    if text.isprintable():  # most often: neither control characters nor spaces of another kind
+        return text.split(" "), chain((0,), repeat(1))
+    parts = _RUN.split(_CONTROL.sub(" ", text))  # a gap and a run in turn
+    return parts[1::2], map(len, parts[::2])
 
 
 def _tokenizer() -> Tokenizer:
