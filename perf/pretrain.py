@@ -1,7 +1,8 @@
 """How fast pre-training is: the whole loop from shards against the full step, and that against the bare backbone.
 
-Run: python -m perf.pretrain. The defaults are the paper's scale, with batches of 64 on a GPU and of 16 on a CPU, where
-seconds are of the process's own CPU time per thread, so that other work on the machine does not count.
+Run: python -m perf.pretrain [--method medfilip]. The defaults are the papers' scale, with batches of 64 on a GPU and of
+16 on a CPU, where seconds are of the process's own CPU time per thread, so that other work does not count. Of MedFILIP
+it also says what the frozen text model's semantic similarity adds to a step.
 """
 
 import resource
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
@@ -20,24 +21,26 @@ import typer
 from lightning.fabric import Fabric
 from PIL import Image
 from torch import Tensor, nn
+from transformers import BertConfig
 
 from pipeline.images.shards import ImageShards, build_shards
-from pipeline.losses.medslip import LossConfig, Targets, medslip_terms, term_weights
-from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
-from pipeline.training.augmentation import AugmentConfig
-from pipeline.training.data import Examples, Rows
+from pipeline.losses.medfilip import ITMConfig
+from pipeline.losses.medslip import LossConfig
+from pipeline.networks.medfilip import MedFILIP, MedFILIPConfig
+from pipeline.networks.medslip import MeDSLIPConfig
+from pipeline.training.augmentation import DRAWS, AugmentConfig
+from pipeline.training.data import Examples, Gatherer, Rows, Share
 from pipeline.training.loop import TrainConfig, pretrain
+from pipeline.training.medfilip import LabelTexts, MedFILIPMethod
 from pipeline.training.medslip import MeDSLIPMethod, Queries
+from pipeline.training.method import Method
 
-BACKBONES = {
-    "resnet50": MeDSLIPConfig(),
-    "demo": MeDSLIPConfig(
-        block="basic", depths=(1, 2, 2), widths=(32, 64, 128), stem=32, channels=1, text_size=256, hidden_size=128,
-        layers=2, feed_forward=256, dropout=0.0,
-    ),
-}  # fmt: skip
+SMALL: dict[str, Any] = {"block": "basic", "depths": (1, 2, 2), "widths": (32, 64, 128), "stem": 32, "channels": 1}
+BACKBONES: dict[str, dict[str, Any]] = {"resnet50": {}, "demo": SMALL}  # beside the paper's settings
 PATHOLOGIES, ANATOMIES = 75, 50
 ENTRIES = 12  # mentioned pairs of a study
+TEXTS, LENGTHS = 3000, (12, 48)  # MedFILIP's structured labels, their tokens from and to
+LISTED = 6  # labels of each kind that an image lists at most
 STORED = 1024  # images in the shards
 REPEATED = 1000  # times that they make up the epoch, so that it does not end while we look
 BARS = {"full step / bare backbone": 0.80, "whole loop / full step": 0.90}
@@ -45,7 +48,7 @@ LARGEST_WAIT = 0.05
 GPU_BAR = 2800  # images/s of the whole loop on an H200-class GPU
 
 
-class Labels:
+class Matrices:
     """Random existence matrices, as many as there are images."""
 
     def __init__(self) -> None:
@@ -59,13 +62,29 @@ class Labels:
         return self.matrices[torch.from_numpy(rows)].view(len(rows), ANATOMIES + 1, PATHOLOGIES)
 
 
+class Lists:
+    """Random structured labels of images: some fine-grained ones with their categories, and some categories denied."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        fine = torch.randint(PATHOLOGIES, TEXTS, (STORED, LISTED), generator=generator)
+        nothing = torch.full_like(fine, -1)
+        plain, denied = fine % PATHOLOGIES, torch.randint(PATHOLOGIES, fine.shape, generator=generator)
+        self.labels = torch.stack([fine, nothing, plain, nothing, denied], dim=1)
+
+    def gather(self, rows: Rows) -> Tensor:
+        """int64 [n, 5, K]."""
+        return self.labels[torch.from_numpy(rows)]
+
+
 class EnoughError(Exception):
     """Ends the measured training."""
 
 
 def main(
+    method: Annotated[str, typer.Option(help="medslip or medfilip")] = "medslip",
     backbone: Annotated[str, typer.Option(help=" or ".join(BACKBONES))] = "resnet50",
-    size: Annotated[int, typer.Option(help="pixels")] = 224,
+    size: Annotated[int, typer.Option(help="pixels; 0: the paper's")] = 0,
     batch: Annotated[int, typer.Option(help="0: 64 on a GPU, 16 on a CPU")] = 0,
     seconds: Annotated[float, typer.Option(help="of each measurement")] = 20.0,
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed")] = "bf16-mixed",
@@ -73,25 +92,54 @@ def main(
 ) -> None:
     """Print images/s of the bare backbone, the full step and the whole loop, their ratios, and what limits them."""
     batch = batch or (64 if torch.cuda.is_available() else 16)
-    config = BACKBONES[backbone]
+    size = size or {"medslip": 224, "medfilip": 448}[method]
+    trained, labels = (_medslip if method == "medslip" else _medfilip)(backbone)
     fabric = Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
-    print(f"{backbone}, {size} px, batch {batch}, {precision}, {_device()}, {torch.get_num_threads()} threads")
-    bare = batch / _time(_backbone_step(config, size, batch, fabric, compiled), seconds)
+    trained.to(fabric.device)
+    print(f"{method}, {backbone}, {size} px, batch {batch}, {precision}, {_device()}")
+    bare = batch / _time(_backbone_step(trained, size, batch, fabric, compiled), seconds)
     print(f"bare backbone, forward and backward: {bare:.1f} images/s")
-    step = batch / _time(_full_step(config, size, batch, fabric, compiled), seconds)
+    step = batch / _time(_full_step(trained, labels, size, batch, fabric, compiled), seconds)
     print(f"full step: {step:.1f} images/s")
-    loop, wait = _whole_loop(config, size, batch, seconds, fabric, compiled)
+    if isinstance(trained, MedFILIPMethod):
+        frozen = _time(_similarity(trained, labels, batch), min(seconds, 2.0))
+        print(f"semantic similarity of the frozen text model: {frozen * step / batch:.2%} of the full step")
+    loop, wait = _whole_loop(trained, labels, size, batch, seconds, fabric, compiled)
     print(f"whole loop, from shards with augmentation: {loop:.1f} images/s, {wait:.1%} of it waiting for the loader")
     for name, ratio in zip(BARS, (step / bare, loop / step), strict=True):
         print(f"{name}: {ratio:.2f} (bar {BARS[name]:.2f}: {'reached' if ratio >= BARS[name] else 'missed'})")
     print(f"loader wait: {wait:.1%} (bar {LARGEST_WAIT:.0%}: {'reached' if wait < LARGEST_WAIT else 'missed'})")
     print(f"peak memory: {_peak_memory() / 2**30:.2f} GiB")
     if torch.cuda.is_available():
-        _print_gpu(config, size, loop, fabric)
+        _print_gpu(trained, labels, size, loop, fabric)
 
 
-def _backbone_step(config: MeDSLIPConfig, size: int, batch: int, fabric: Fabric, compiled: bool) -> Callable[[], None]:
-    network = MeDSLIP(config).backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def _medslip(backbone: str) -> tuple[MeDSLIPMethod, Matrices]:
+    narrow = {"text_size": 256, "hidden_size": 128, "layers": 2, "feed_forward": 256, "dropout": 0.0}
+    config = MeDSLIPConfig(**BACKBONES[backbone], **(narrow if backbone == "demo" else {}))
+    return MeDSLIPMethod(config, LossConfig(), _queries(config), AugmentConfig(), seed=0), Matrices()
+
+
+def _medfilip(backbone: str) -> tuple[MedFILIPMethod, Lists]:
+    """With a text transformer of BERT's size, as in the paper, or of a quarter of its width and two layers."""
+    small = {"hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 512}
+    text = BertConfig(**(small if backbone == "demo" else {})).to_dict()
+    config = MedFILIPConfig(text=text, **BACKBONES[backbone], embed=text["hidden_size"])
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(*LENGTHS, (TEXTS,), generator=generator)
+    tokens = torch.randint(1, text["vocab_size"], (TEXTS, LENGTHS[1]), generator=generator)
+    tokens[torch.arange(LENGTHS[1]) >= lengths[:, None]] = text["pad_token_id"]
+    vectors = nn.functional.normalize(torch.randn(TEXTS, text["hidden_size"], generator=generator))
+    plain, categories = torch.arange(TEXTS) % PATHOLOGIES, tuple(map(str, range(PATHOLOGIES)))
+    texts = LabelTexts(categories, tokens, lengths, vectors, plain, torch.arange(TEXTS))
+    weights = MedFILIP(config).text.state_dict()
+    return MedFILIPMethod(config, ITMConfig(), texts, AugmentConfig("none"), weights, Path()), Lists()
+
+
+def _backbone_step(method: Method, size: int, batch: int, fabric: Fabric, compiled: bool) -> Callable[[], None]:
+    backbone = method.network().backbone
+    assert isinstance(backbone, nn.Module)
+    network = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model, images = _set_up(network, fabric, compiled), _images(size, batch, fabric)
 
     def step() -> None:
@@ -101,28 +149,43 @@ def _backbone_step(config: MeDSLIPConfig, size: int, batch: int, fabric: Fabric,
     return step
 
 
-def _full_step(config: MeDSLIPConfig, size: int, batch: int, fabric: Fabric, compiled: bool) -> Callable[[], None]:
-    network = MeDSLIP(config).to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def _full_step(
+    method: Method, labels: Gatherer, size: int, batch: int, fabric: Fabric, compiled: bool
+) -> Callable[[], None]:
+    network = method.network().to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)
     model, images = _set_up(network, fabric, compiled), _images(size, batch, fabric)
-    prompts = tuple(vectors.to(fabric.device) for vectors in _prompts(config))
-    targets = Targets.of(Labels().gather(np.arange(batch)).to(fabric.device), LossConfig())
-    draws = torch.rand(targets.positive.shape, device=fabric.device)
-    weights = term_weights(LossConfig()).to(fabric.device)
+    collated, draws = _collated(method, labels, batch)
+    weights = method.weights()
 
     def step() -> None:
-        terms = medslip_terms(model(images, *prompts), prompts, targets, draws, LossConfig())
-        fabric.backward(terms @ weights)
+        targets = method.targets(collated, draws)
+        fabric.backward(method.loss_terms(model, images, targets, targets.counts()) @ weights)
         optimizer.step()
         optimizer.zero_grad()
 
     return step
 
 
+def _similarity(method: MedFILIPMethod, labels: Gatherer, batch: int) -> Callable[[], object]:
+    """What a step asks of the frozen text model's vectors."""
+    collated, draws = _collated(method, labels, batch)
+    return lambda: method.targets(collated, draws)
+
+
+def _collated(method: Method, labels: Gatherer, batch: int) -> tuple[dict[str, Tensor], Tensor]:
+    """A batch's labels and the draws of its augmentation, on the training device."""
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.rand(batch, DRAWS, generator=generator)
+    found = method.collate(Share(labels, np.arange(batch), slice(0, batch), draws, generator))
+    device = method.weights().device
+    return {name: tensor.to(device) for name, tensor in found.items()}, draws.to(device)
+
+
 def _whole_loop(
-    config: MeDSLIPConfig, size: int, batch: int, seconds: float, fabric: Fabric, compiled: bool
+    method: Method, labels: Gatherer, size: int, batch: int, seconds: float, fabric: Fabric, compiled: bool
 ) -> tuple[float, float]:
-    """Images/s and the fraction of time waiting, of `pretrain` with the paper's augmentation after a warm-up."""
+    """Images/s and the fraction of time waiting, of `pretrain` with the method's augmentation after a warm-up."""
     seen: list[tuple[float, int, float]] = []  # when, steps done, loader wait
 
     def log(metrics: Mapping[str, float], step: int) -> None:
@@ -136,10 +199,9 @@ def _whole_loop(
         epochs=100, batch=batch, compile=compiled, checkpoint_every=10**9,
         log_every=50 if fabric.device.type == "cuda" else 4,
     )  # fmt: skip
-    method = MeDSLIPMethod(config, LossConfig(), _queries(config), AugmentConfig(), seed=0)
     with TemporaryDirectory() as folder:
         rows = np.tile(np.arange(STORED), REPEATED)
-        examples = Examples(_shards(Path(folder), size), rows, Labels(), rows)
+        examples = Examples(_shards(Path(folder), size), rows, labels, rows)
         few = replace(examples, image_rows=np.arange(batch), label_rows=np.arange(batch))
         with suppress(EnoughError):
             pretrain(method, settings, examples, few, Path(folder), Path(folder) / "checkpoints", log, fabric)
@@ -183,7 +245,7 @@ def _queries(config: MeDSLIPConfig) -> Queries:
     return Queries(pathologies, anatomies, *_prompts(config))
 
 
-def _time(step: Callable[[], None], seconds: float) -> float:
+def _time(step: Callable[[], object], seconds: float) -> float:
     """Seconds per call, after three that warm up."""
     for _ in range(3):
         step()
@@ -203,29 +265,27 @@ def _now() -> float:
     return time.perf_counter() if torch.cuda.is_available() else time.process_time() / torch.get_num_threads()
 
 
-def _print_gpu(config: MeDSLIPConfig, size: int, loop: float, fabric: Fabric) -> None:
+def _print_gpu(method: Method, labels: Gatherer, size: int, loop: float, fabric: Fabric) -> None:
     """The bar for GPUs, and how much of the measured bf16 matrix rate the loop's arithmetic is."""
     a = torch.randn(8192, 8192, device=fabric.device, dtype=torch.bfloat16)
     rate = 2 * 8192**3 / _time(lambda: torch.mm(a, a), 2.0)
-    used = loop * _operations(config, size, fabric)
+    used = loop * _operations(method, labels, size, fabric)
     print(f"arithmetic: {used / 1e12:.0f} of {rate / 1e12:.0f} TFLOP/s measured for bf16 products ({used / rate:.1%})")
     print(f"whole loop on an H200-class GPU: bar {GPU_BAR} images/s: {'reached' if loop >= GPU_BAR else 'missed'}")
 
 
-def _operations(config: MeDSLIPConfig, size: int, fabric: Fabric) -> float:
-    """Floating point operations of one image's forward and backward."""
+def _operations(method: Method, labels: Gatherer, size: int, fabric: Fabric) -> float:
+    """Floating point operations of one image's part of a step, forward and backward."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    network = MeDSLIP(config).to(fabric.device)
-    prompts = (vectors.to(fabric.device) for vectors in _prompts(config))
+    step = _full_step(method, labels, size, 8, fabric, compiled=False)
     with FlopCounterMode(display=False) as counter:
-        output = network(_images(size, 2, fabric), *prompts)
-        (output.pathology.logits.sum() + output.anatomy.logits.sum()).backward()
-    return counter.get_total_flops() / 2
+        step()
+    return counter.get_total_flops() / 8
 
 
 def _device() -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} threads of a CPU"
 
 
 def _wait() -> None:
