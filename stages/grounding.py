@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from pipeline.evaluation.grounding import BoxedImages, GroundingResult, evaluate_grounding
 from pipeline.evaluation.results import write_results
 from pipeline.images.geometry import boxes_to_square
 from pipeline.images.shards import ImageShards
+from pipeline.pictures import write_pictures
 from pipeline.schemas import BOXES, GROUNDED, read_table, write_table
 from stages.common import fix_torch, run, stage_params
 from stages.scoring import BENCHMARKS, benchmark_prompts, load_benchmark, load_scorer
@@ -36,7 +36,7 @@ def main(name: str) -> None:
     path = Path("reports/grounding") / f"{name}.json"
     write_results(result.metrics, path)
     write_table(result.pairs, path.with_suffix(".parquet"), GROUNDED)
-    write_examples(result, shards, boxed, path.with_suffix(".npz"))
+    write_examples(result, shards, boxed, path.with_suffix(".safetensors"))
 
 
 def write_examples(result: GroundingResult, shards: ImageShards, boxed: BoxedImages, path: Path) -> None:
@@ -46,13 +46,13 @@ def write_examples(result: GroundingResult, shards: ImageShards, boxed: BoxedIma
     shown = ranked.head(EXAMPLES)
     places = shown.select("image_id", "finding", example=pl.int_range(pl.len()))
     boxes = boxes_to_square(boxed.boxes, boxed.index, shards.size).join(places, on=["image_id", "finding"])
-    np.savez(
-        path,
-        images=shards.gather(shards.row_of(shown["image_id"])).numpy(),  # [n, S, S]
-        maps=result.maps[shown["pair"].to_numpy()],  # [n, g, g]
-        boxes=boxes.select("example", "x", "y", "width", "height").sort(pl.all()).to_numpy(),  # [boxes, 5]
-        captions=np.array([f"{row['finding']}, {row['severity'] or 'boxed'}" for row in shown.to_dicts()]),
-    )
+    captions = [f"{row['finding']}, {row['severity'] or 'boxed'}" for row in shown.to_dicts()]
+    arrays = {
+        "images": shards.gather(shards.row_of(shown["image_id"])).numpy(),  # [n, S, S]
+        "maps": result.maps[shown["pair"].to_numpy()],  # [n, g, g]
+        "boxes": boxes.select("example", "x", "y", "width", "height").sort(pl.all()).to_numpy(),  # [boxes, 5]
+    }
+    write_pictures(path, captions, arrays)
 
 
 if __name__ == "__main__":

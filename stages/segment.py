@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.evaluation.fitting import FitConfig
 from pipeline.evaluation.results import write_results
 from pipeline.evaluation.segmentation import SegmentationConfig, evaluate_segmentation
+from pipeline.pictures import write_pictures
 from pipeline.schemas import DICE, MASKS, SUBSETS, read_table, write_table
 from stages.common import fix_torch, run, stage_params
 from stages.scoring import BENCHMARKS, load_benchmark, load_encoders
@@ -32,7 +31,9 @@ def main(name: str) -> None:
     write_results(result.metrics, path)
     write_table(result.dice, path.with_suffix(".parquet"), DICE)
     write_table(result.subsets, path.with_name(f"{name}_subsets.parquet"), SUBSETS)
-    np.savez(path.with_suffix(".npz"), **vars(result.examples))
+    shown = result.examples
+    arrays = {"images": shown.images, "truth": shown.truth, "predicted": shown.predicted}
+    write_pictures(path.with_suffix(".safetensors"), shown.captions, arrays)
 
 
 if __name__ == "__main__":

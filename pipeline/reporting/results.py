@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipeline.errors import TableError
+from pipeline.pictures import read_pictures
 from pipeline.schemas import FINDING_POINTS, POINTS, SCORES, read_table
 
 ORDER = ("cxr14", "rsna", "siim", "covidx")  # the papers' order of benchmarks; others come after them
@@ -147,8 +148,8 @@ def load_outcome(reports: Path, params: Mapping[str, Any]) -> Outcome:
         triplets=_json(reports / "triplets.json"),
         tasks=tasks,
         scores={name: _test_scores(path) for name, path in beside("zero_shot", ".parquet").items()},
-        heat_maps={name: _heat_maps(path) for name, path in beside("grounding", ".npz").items()},
-        masks={name: _masks(path) for name, path in beside("segmentation", ".npz").items()},
+        heat_maps={name: _heat_maps(path) for name, path in beside("grounding", ".safetensors").items()},
+        masks={name: _masks(path) for name, path in beside("segmentation", ".safetensors").items()},
         finding_points={
             name: read_table(path, FINDING_POINTS) for name, path in beside("finding_maps", ".parquet").items()
         },
@@ -191,23 +192,13 @@ def _test_scores(path: Path) -> pl.DataFrame:
 
 
 def _heat_maps(path: Path) -> HeatMaps:
-    stored = _arrays(path, "images", "maps", "boxes", "captions")
-    return HeatMaps(
-        stored["images"], stored["maps"], stored["boxes"].reshape(-1, 5), tuple(stored["captions"].tolist())
-    )
+    captions, stored = read_pictures(path, "images", "maps", "boxes")
+    return HeatMaps(stored["images"], stored["maps"], stored["boxes"].reshape(-1, 5), captions)
 
 
 def _masks(path: Path) -> Masks:
-    stored = _arrays(path, "images", "truth", "predicted", "captions")
-    return Masks(stored["images"], stored["truth"], stored["predicted"], tuple(stored["captions"].tolist()))
-
-
-def _arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path) as stored:
-            return {name: stored[name] for name in names}
-    except (OSError, ValueError, KeyError) as error:
-        raise _unreadable(path, error) from error
+    captions, stored = read_pictures(path, "images", "truth", "predicted")
+    return Masks(stored["images"], stored["truth"], stored["predicted"], captions)
 
 
 def _unreadable(path: Path, error: Exception) -> TableError:

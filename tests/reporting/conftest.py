@@ -12,6 +12,7 @@ from pipeline import schemas
 from pipeline.evaluation.classification import headline, summarise
 from pipeline.evaluation.results import write_results
 from pipeline.evaluation.zero_shot import style_sensitivity
+from pipeline.pictures import write_pictures
 from pipeline.reporting.results import ReportInputs
 
 FINDINGS = {
@@ -117,13 +118,11 @@ def write_grounding(folder: Path, rng: np.random.Generator) -> None:
     films = 200 * np.exp(-(((x - 34) / 22) ** 2 + ((y - 56) / 40) ** 2)) + 200 * np.exp(
         -(((x - 78) / 22) ** 2 + ((y - 56) / 40) ** 2)
     )
-    np.savez(
-        folder / "rsna.npz",
-        images=np.stack([255 - np.clip(films + rng.normal(0, 8, films.shape), 0, 255)] * 4).astype(np.uint8),
-        maps=rng.random((4, 7, 7)).astype(np.float32),
-        boxes=np.array([[0, 20, 60, 30, 25], [0, 70, 50, 20, 30], [1, 65, 30, 25, 25], [3, 60, 60, 25, 25]], float),
-        captions=np.array([f"pneumonia, {severity}" for severity in schemas.SEVERITIES]),
-    )  # fmt: skip
+    boxes = [[0, 20, 60, 30, 25], [0, 70, 50, 20, 30], [1, 65, 30, 25, 25], [3, 60, 60, 25, 25]]
+    write_pictures(folder / "rsna.safetensors", [f"pneumonia, {severity}" for severity in schemas.SEVERITIES], {
+        "images": np.stack([255 - np.clip(films + rng.normal(0, 8, films.shape), 0, 255)] * 4).astype(np.uint8),
+        "maps": rng.random((4, 7, 7)).astype(np.float32), "boxes": np.array(boxes, float),
+    })  # fmt: skip
 
 
 def write_training(reports: Path, rng: np.random.Generator) -> None:
@@ -170,11 +169,9 @@ def write_downstream(reports: Path, rng: np.random.Generator) -> None:
     write_results(outlined, reports / "segmentation" / "siim.json")
     truth, predicted = np.zeros((2, 4, 32, 32), bool)
     truth[:2, 8:16, 8:16], predicted[1:3, 8:16, 12:20] = True, True
-    np.savez(
-        reports / "segmentation" / "siim.npz",
-        images=rng.integers(0, 255, (4, 32, 32), np.uint8), truth=truth, predicted=predicted,
-        captions=np.array(["missed", "half", "invented", "empty"]),
-    )  # fmt: skip
+    arrays = {"images": rng.integers(0, 255, (4, 32, 32), np.uint8), "truth": truth, "predicted": predicted}
+    captions = ["missed", "half", "invented", "empty"]
+    write_pictures(reports / "segmentation" / "siim.safetensors", captions, arrays)
     direction = {f"p_at_{rank}": 0.3 for rank in (1, 3, 10)} | {f"chance_p_at_{rank}": 0.04 for rank in (1, 3, 10)}
     both = {key: direction | {"p_at_10_interval": [0.25, 0.35]} for key in ("image_to_text", "text_to_image")}
     write_results({**both, "p_at_10": 0.3, "chance_p_at_10": 0.04, "pairs": 812}, reports / "retrieval" / "corpus.json")

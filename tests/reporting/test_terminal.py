@@ -38,7 +38,7 @@ def test_the_result_table_has_a_line_per_evaluation(inputs: ReportInputs) -> Non
 def test_a_clone_has_only_what_is_in_git_and_shows_its_results(
     inputs: ReportInputs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reports = Path(copytree(inputs.reports, tmp_path / "reports", ignore=ignore_patterns("*.parquet", "*.npz")))
+    reports = Path(copytree(inputs.reports, tmp_path / "reports", ignore=ignore_patterns("*.parquet", "*.safetensors")))
     assert (reports / "embeddings.json").is_file()
     terminal.print_results(reports, inputs.params)
     assert "siim" in capsys.readouterr().out
