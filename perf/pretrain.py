@@ -1,13 +1,14 @@
 """How fast pre-training is: the whole loop from shards against the full step, and that against the bare backbone.
 
 Run: python -m perf.pretrain [--method medfilip]. The defaults are the papers' scale, with batches of 64 on a GPU and of
-16 on a CPU, where seconds are of the process's own CPU time per thread, so that other work does not count. Of MedFILIP
-it also says what the frozen text model's semantic similarity adds to a step.
+16 on a CPU, where seconds are of the process's own CPU time per thread, so that other work does not count. On a GPU the
+step is replayed as a CUDA graph, as in the loop, and the backbone is measured both so and as PyTorch launches it. Of
+MedFILIP it also says what the frozen text model's semantic similarity adds to a step.
 """
 
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ import typer
 from lightning.fabric import Fabric
 from PIL import Image
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from transformers import BertConfig
 
 from pipeline.images.shards import ImageShards, build_shards
@@ -29,11 +31,13 @@ from pipeline.losses.medslip import LossConfig
 from pipeline.networks.medfilip import MedFILIP, MedFILIPConfig
 from pipeline.networks.medslip import MeDSLIPConfig
 from pipeline.training.augmentation import DRAWS, AugmentConfig
-from pipeline.training.data import Examples, Gatherer, Rows, Share
+from pipeline.training.data import Batch, Examples, Gatherer, Rows, Share
 from pipeline.training.loop import TrainConfig, pretrain
 from pipeline.training.medfilip import LabelTexts, MedFILIPMethod
 from pipeline.training.medslip import MeDSLIPMethod, Queries
 from pipeline.training.method import Method
+from pipeline.training.step_graphs import Step, StepGraphs
+from stages.common import deterministic_torch
 
 SMALL: dict[str, Any] = {"block": "basic", "depths": (1, 2, 2), "widths": (32, 64, 128), "stem": 32, "channels": 1}
 BACKBONES: dict[str, dict[str, Any]] = {"resnet50": {}, "demo": SMALL}  # beside the paper's settings
@@ -94,11 +98,15 @@ def main(
     batch = batch or (64 if torch.cuda.is_available() else 16)
     size = size or {"medslip": 224, "medfilip": 448}[method]
     trained, labels = (_medslip if method == "medslip" else _medfilip)(backbone)
+    deterministic_torch(seed=0, threads=torch.get_num_threads())
     fabric = Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
     trained.to(fabric.device)
     print(f"{method}, {backbone}, {size} px, batch {batch}, {precision}, {_device()}")
     bare = batch / _time(_backbone_step(trained, size, batch, fabric, compiled), seconds)
     print(f"bare backbone, forward and backward: {bare:.1f} images/s")
+    if fabric.device.type == "cuda":
+        kernels = batch / _time(_backbone_step(trained, size, batch, fabric, compiled, replayed=True), seconds)
+        print(f"bare backbone, replayed as a graph: {kernels:.1f} images/s")
     step = batch / _time(_full_step(trained, labels, size, batch, fabric, compiled), seconds)
     print(f"full step: {step:.1f} images/s")
     if isinstance(trained, MedFILIPMethod):
@@ -136,33 +144,55 @@ def _medfilip(backbone: str) -> tuple[MedFILIPMethod, Lists]:
     return MedFILIPMethod(config, ITMConfig(), texts, AugmentConfig("none"), weights, Path()), Lists()
 
 
-def _backbone_step(method: Method, size: int, batch: int, fabric: Fabric, compiled: bool) -> Callable[[], None]:
+def _backbone_step(
+    method: Method, size: int, batch: int, fabric: Fabric, compiled: bool, replayed: bool = False
+) -> Callable[[], None]:
+    """Forward and backward of the image encoder alone."""
     backbone = method.network().backbone
     assert isinstance(backbone, nn.Module)
-    network = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model, images = _set_up(network, fabric, compiled), _images(size, batch, fabric)
+    model = _set_up(backbone, fabric, compiled)
 
-    def step() -> None:
-        fabric.backward(model(images).square().mean())
-        model.zero_grad()
+    def gradients(batches: Sequence[Batch]) -> Tensor:
+        loss = model(batches[0].images).square().mean()
+        fabric.backward(loss)
+        return loss.detach()
 
-    return step
+    images = _images(size, batch, fabric)
+    return _stepper(gradients, model, Batch(images, images, {}), replayed)
 
 
 def _full_step(
     method: Method, labels: Gatherer, size: int, batch: int, fabric: Fabric, compiled: bool
 ) -> Callable[[], None]:
-    network = method.network().to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
-    model, images = _set_up(network, fabric, compiled), _images(size, batch, fabric)
+    """What the loop does with a batch that is already augmented."""
+    model = _set_up(method.network(), fabric, compiled)
     collated, draws = _collated(method, labels, batch)
     weights = method.weights()
 
+    def gradients(batches: Sequence[Batch]) -> Tensor:
+        targets = method.targets(batches[0].labels, batches[0].draws)
+        loss = method.loss_terms(model, batches[0].images, targets, targets.counts()) @ weights
+        fabric.backward(loss)
+        return loss.detach()
+
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    replayed = fabric.device.type == "cuda"
+    return _stepper(gradients, model, Batch(_images(size, batch, fabric), draws, collated), replayed, optimizer)
+
+
+def _stepper(
+    gradients: Step, model: nn.Module, batch: Batch, replayed: bool, optimizer: Optimizer | None = None
+) -> Callable[[], None]:
+    """A step on one batch again and again."""
+    parameters = list(model.parameters())
+    taken = StepGraphs(gradients, parameters) if replayed else gradients
+
     def step() -> None:
-        targets = method.targets(collated, draws)
-        fabric.backward(method.loss_terms(model, images, targets, targets.counts()) @ weights)
-        optimizer.step()
-        optimizer.zero_grad()
+        taken([batch])
+        if optimizer is not None:
+            optimizer.step()
+        for parameter in parameters:
+            parameter.grad = None
 
     return step
 
@@ -221,8 +251,8 @@ def _shards(folder: Path, size: int) -> ImageShards:
 
 
 def _set_up(network: nn.Module, fabric: Fabric, compiled: bool) -> nn.Module:
-    network.train()
-    ready: nn.Module = fabric.setup(torch.compile(network) if compiled else network)
+    placed: nn.Module = network.train().to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ready: nn.Module = fabric.setup(torch.compile(placed) if compiled else placed)
     return ready
 
 
@@ -278,7 +308,7 @@ def _operations(method: Method, labels: Gatherer, size: int, fabric: Fabric) -> 
     """Floating point operations of one image's part of a step, forward and backward."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    step = _full_step(method, labels, size, 8, fabric, compiled=False)
+    step = _full_step(method, labels, size, 8, fabric, compiled=False)  # its first call is never a replayed one
     with FlopCounterMode(display=False) as counter:
         step()
     return counter.get_total_flops() / 8

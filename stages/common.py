@@ -20,6 +20,11 @@ def stage_params(*reads: str) -> Params:
 
 
 def fix_torch(params: Params) -> None:
+    """Make torch deterministic with the seed and threads of params.yaml."""
+    deterministic_torch(params.seed, params.threads)
+
+
+def deterministic_torch(seed: int, threads: int) -> None:
     """Make torch deterministic: seed, threads and algorithms."""
     import torch
 
@@ -27,8 +32,8 @@ def fix_torch(params: Params) -> None:
     torch.set_flush_denormal(
         True
     )  # before the threads start, as they inherit it: numbers near 0 may slow a step fivefold
-    torch.set_num_threads(params.threads)
-    torch.manual_seed(params.seed)
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler for seconds
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # 7 % of a step; nothing reads such memory
 

@@ -89,6 +89,10 @@ class Batch:
         """The batch in page-locked memory."""
         return self._each(Tensor.pin_memory)
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All of it, always in the same order."""
+        return self.images, self.draws, *self.labels.values()
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         labels = {name: change(tensor) for name, tensor in self.labels.items()}
         return Batch(change(self.images), change(self.draws), labels)

@@ -27,6 +27,7 @@ from pipeline.training.data import Batch, Examples, Plan, mix, training_batches
 from pipeline.training.method import Method, Targets
 from pipeline.training.processes import Precision, over_processes, share_batch_norm
 from pipeline.training.progress import TrainingBar
+from pipeline.training.step_graphs import StepGraphs
 from pipeline.training.validation import Validation, by_name
 
 MOMENTUM = 0.9
@@ -181,6 +182,8 @@ class _Trainer:
         method.to(fabric.device)
         self.weights = method.weights()
         self.columns = (*method.terms, "loss", "gradient_norm")  # what every step measures
+        alone = fabric.device.type == "cuda" and fabric.world_size == 1
+        self.gradients = StepGraphs(self._gradients, list(self.network.parameters())) if alone else self._gradients
         self.progress = _Progress()
         self.resumed_at: int | None = None
         self.window: list[Tensor] = []  # columns of the steps since the last look at the device
@@ -223,6 +226,13 @@ class _Trainer:
     def _advance(self, step: int, parts: Sequence[Batch]) -> None:
         """One optimiser step on this process's parts of the global batch."""
         torch.manual_seed(mix(self.config.seed, step, self.fabric.global_rank))  # dropout
+        self.window.append(self.gradients(parts))
+        self.stepper.step()
+        self.stepper.zero_grad()
+        self.scheduler.step()
+
+    def _gradients(self, parts: Sequence[Batch]) -> Tensor:
+        """The gradients of all parts, left with the parameters, and what was measured on the way, by `columns`."""
         prepared = [self._prepare(part) for part in parts]
         counts = torch.stack([targets.counts() for _, targets in prepared]).mean(0)
         counts = over_processes(self.fabric, counts, "mean")
@@ -235,10 +245,7 @@ class _Trainer:
         limit = self.config.clip or math.inf
         norm = self.fabric.clip_gradients(self.model, self.stepper, max_norm=limit, error_if_nonfinite=False)
         assert norm is not None
-        self.stepper.step()
-        self.stepper.zero_grad()
-        self.scheduler.step()
-        self.window.append(torch.cat([measured, (measured @ self.weights)[None], norm[None]]))
+        return torch.cat([measured, (measured @ self.weights)[None], norm[None]])
 
     def _prepare(self, batch: Batch) -> tuple[Tensor, Targets]:
         """Augmented images, and what their labels say."""
