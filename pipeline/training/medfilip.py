@@ -190,7 +190,7 @@ class MedFILIPMethod:
     def _with_policy(self, labels: Tensor, present: int, uncertain: int) -> Tensor:
         """Labels that count as present [n, K or 2 K]."""
         kinds = [present, uncertain] if self.loss.uncertain == "positive" else [present]
-        return labels[:, kinds].flatten(1)
+        return torch.cat([labels[:, kind] for kind in kinds], dim=1)
 
     def _pairs(self, labels: Tensor, owned: Tensor, texts: Tensor) -> Pairs:
         """Images with labels [n, 5, K], of which `owned` count as theirs, against labels [M]."""
