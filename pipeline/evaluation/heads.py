@@ -85,13 +85,15 @@ def fit_linear_heads(features: Tensor, labels: Tensor, strengths: Sequence[float
         return flat[:cut].view(along_axes) * steps, biases * bias_step  # [G, r, C] along the axes and [G, 1, C]
 
     def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        flat = torch.from_numpy(values).to(features).requires_grad_()
-        weights, biases = unpacked(flat)
+        """The sum over strengths and findings, and its gradient."""
+        weights, biases = unpacked(torch.from_numpy(values).to(features))
         logits = along @ weights + biases  # [G, n, C]
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * known
+        residuals = (torch.sigmoid(logits) - targets) * known
+        by_weights = (along.T @ residuals + penalties * weights) * steps
+        by_biases = residuals.sum(1) * bias_step
         total = losses.sum() + (penalties * weights.square()).sum() / 2
-        (gradient,) = torch.autograd.grad(total, flat)
-        return float(total.detach()), gradient.cpu().numpy()
+        return float(total), torch.cat([by_weights.flatten(), by_biases.flatten()]).cpu().numpy()
 
     options = {"maxiter": ITERATIONS, "maxcor": 20, "gtol": 1e-4, "ftol": 0.0}
     found = minimize(loss, np.zeros(size), jac=True, method="L-BFGS-B", options=options)
