@@ -124,13 +124,14 @@ def similarity(texts: Sequence[str], matrix: NDArray[np.float64], title: str) ->
         title: of the figure.
     """
     count = len(texts)
-    figure, axes = new(1.2 + 0.3 * count)
-    axes.imshow(matrix, cmap="cividis", vmin=0, vmax=1)
+    figure, axes = new(1.4 + 0.2 * count)
+    shown = axes.imshow(matrix, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    figure.colorbar(shown, ax=axes, label="cosine", location="bottom", shrink=0.8, aspect=30)
     if count <= PRINTED:
         for (row, column), value in np.ndenumerate(matrix):
             ink = "black" if value > 0.5 else "white"
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6, color=ink)
-    axes.set_xticks(range(count), [str(place + 1) for place in range(count)])
+    axes.set_xticks(range(count), [str(place + 1) for place in range(count)], fontsize=7)
     labels = [f"{shorten(text, 30, placeholder=' …')} ({place + 1})" for place, text in enumerate(texts)]
     axes.set_yticks(range(count), labels)
     axes.set(title=title)
