@@ -32,4 +32,5 @@ def test_numbers_are_printed_while_there_is_room() -> None:
     counts = [
         maps.similarity(["text"] * len(matrix), matrix, "t").content.count(b'id="text_') for matrix in (few, many)
     ]
-    assert counts == [4 + 2 + 2 + 1, 2 * (maps.PRINTED + 1) + 1]  # cells, ticks of both axes, the title
+    beside = 1 + 6 + 1  # the title, the scale's ticks and its name
+    assert counts == [4 + 2 + 2 + beside, 2 * (maps.PRINTED + 1) + beside]  # cells, ticks of both axes
