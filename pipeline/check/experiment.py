@@ -7,11 +7,12 @@ from pathlib import Path
 from pipeline.benchmarks import BENCHMARKS
 from pipeline.check.datasets import Inspected, Look, inspect_benchmark, inspect_corpus
 from pipeline.corpora import CORPORA
-from pipeline.errors import ParamsError
+from pipeline.errors import DatasetError, ParamsError
 from pipeline.params import BenchmarkFolder, Corpus, Params
 from pipeline.triplets.llm_server import check_endpoint
 
 LISTINGS = Path(".checkpoints/check")
+DRAWN = Path("data/phantom")  # the data.root that the pipeline fills itself
 TRUTH = "truth"  # what only phantoms have beside their datasets
 
 
@@ -42,12 +43,17 @@ def examine(params: Params, dataset: str | None, workers: int | None) -> Examine
 
     Raises:
         ParamsError: no dataset has this name.
+        DatasetError: data.root is for phantoms, and none are drawn yet.
     """
     if dataset is not None and dataset not in {*CORPORA, *BENCHMARKS}:
         known = ", ".join(dict.fromkeys([*CORPORA, *BENCHMARKS]))
         raise ParamsError(f"{dataset} is no dataset: name one of {known}.")
     root = Path(params.data.root)
     phantoms = (root / TRUTH / "severity.parquet").is_file()
+    if root == DRAWN and not phantoms:
+        raise DatasetError(
+            f"{root} holds no phantoms yet: `dvc repro phantom` draws them; or set data.root to your datasets."
+        )
     look = Look(params.seed, params.images.size, params.images.max_broken, workers, phantoms, LISTINGS)
     seen = sorted(_inspect(params, root, look, dataset), key=lambda one: not one.configured)
     wanted = [one for one in seen if one.configured or dataset is not None]

@@ -12,7 +12,7 @@ from pipeline.check import Examined, examine, print_examined
 from pipeline.check.datasets import Inspected, published
 from pipeline.cli import app
 from pipeline.corpora import CORPORA
-from pipeline.errors import ParamsError
+from pipeline.errors import DatasetError, ParamsError
 from pipeline.params import compose, parse_params
 from pipeline.schemas import BROKEN_IMAGES, read_table
 
@@ -180,6 +180,14 @@ def test_phantoms_are_told_from_patients(data: Path) -> None:
     assert f"data.root is {data}: phantoms that the pipeline drew itself" in shown(examined)
     assert {seen.state for seen in examined.datasets} == {"found"}
     assert "images listed 150" in one(examined, "rsna").counts
+
+
+def test_before_they_are_drawn_phantoms_are_not_asked_for_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match=r"^data/phantom holds no phantoms yet: `dvc repro phantom` draws them"):
+        look(Path("data/phantom"), "corpus=phantom")
 
 
 def test_the_command_ends_with_code_0_only_if_the_experiment_can_run(
