@@ -127,7 +127,7 @@ def _open_jpeg(content: bytes, size: int) -> _Opened:
         if image.size != header.size:
             raise ImageError("is a JPEG of two sizes")
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-        if image.mode == "CMYK":
+        if image.mode == "CMYK" or header.lossless:  # turbojpeg writes the latter whole where it was asked for less
             return _whole(image.convert("RGB").convert("L"), turn)
         place = letterbox([image.width], [image.height], size)
         # Strict: a damaged scan is an error. Pillow would return what it made of it.

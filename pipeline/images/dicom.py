@@ -1,7 +1,6 @@
 """One greyscale DICOM frame as the display values its header asks for.
 
 Of the header only the pixel geometry and the grey-level transform are used; nothing identifying is kept or shown.
-JPEG of 12 bits needs a decoder that this project does not require: without it, its error says which.
 """
 
 import logging
@@ -13,17 +12,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
-import simplejpeg
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import (
-    UID,
     DeflatedExplicitVRLittleEndian,
-    JPEGBaseline8Bit,
+    JPEG2000TransferSyntaxes,
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
@@ -32,14 +28,21 @@ from pydicom.uid import (
 )
 
 from pipeline.errors import ImageError
-from pipeline.images.headers import END_OF_IMAGE, MAX_BYTES, Header, check_size, codestream_header
+from pipeline.images import jpeg
+from pipeline.images.headers import END_OF_IMAGE, MAX_BYTES, check_size, codestream_header
 
 logging.getLogger("pydicom").disabled = True  # its warnings quote header values
 
 PREAMBLE = 128  # bytes before the letters DICM
 RLE_HEADER = 64  # bytes
-# In what is cut off CharLS may look for more for minutes, and GDCM gives back what there is.
-ENDING = (*JPEGLSTransferSyntaxes, JPEGLossless, JPEGLosslessSV1)
+PLUGINS = {  # pydicom would try one installed decoder after the other
+    **dict.fromkeys(jpeg.SYNTAXES, jpeg.PLUGIN),
+    **dict.fromkeys(JPEGLSTransferSyntaxes, "pyjpegls"),
+    **dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg"),
+    RLELossless: "pydicom",
+}
+# In what is cut off CharLS may look for more for minutes, and libjpeg-turbo gives back what there is.
+ENDING = (*JPEGLSTransferSyntaxes, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
 FUNCTIONS = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}  # of a window: its least width, if not 0
 OPTIONAL = ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction")
 
@@ -143,36 +146,26 @@ def _check_window(dataset: Dataset) -> None:
         raise ImageError("has a window without centre, width or known function")
 
 
-def _check_decoder(syntax: UID, bits: int) -> None:
-    decoder = get_decoder(syntax)
-    plugins = set(decoder.available_plugins)
-    if syntax == JPEGExtended12Bit and bits > 8:
-        plugins -= {"pillow", "gdcm"}  # they read 8 bits alone
-    if not plugins:
-        missing = " or ".join(plugin.split("requires ")[-1] for plugin in decoder.missing_dependencies)
-        raise ImageError(f"is in {syntax.name}, whose decoder is not installed ({missing})")
-
-
 def _check_frame(dataset: Dataset) -> None:
-    """Refuse a compressed frame that is not the header's image, since decoders allocate by the frame, or is damaged."""
+    """Choose the decoder and refuse a frame that is not the header's image, since decoders allocate by the frame."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    _check_decoder(syntax, dataset.BitsStored)
+    if syntax not in PLUGINS:
+        raise ImageError(f"is in {syntax.name}, which is not supported")
+    dataset.pixel_array_options(decoding_plugin=PLUGINS[syntax])
     frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
     if syntax == RLELossless:
         if len(frame) > 2 * dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8 + RLE_HEADER:
             raise ImageError("has a run-length encoded frame far larger than its image")
         return
     header = codestream_header(frame)
-    if header != Header(dataset.Columns, dataset.Rows, bits=header.bits) or header.bits > dataset.BitsAllocated:
+    wanted = (dataset.Columns, dataset.Rows, 1)
+    if (*header.size, header.channels) != wanted or header.bits > dataset.BitsAllocated:
         raise ImageError(
             f"has a compressed frame of {header.width} x {header.height} pixels, {header.channels} channels and "
             f"{header.bits} bits in an image of another kind"
         )
     if syntax in ENDING and not frame.rstrip(b"\0").endswith(END_OF_IMAGE):
         raise ImageError(f"has a frame in {syntax.name} that is cut off")
-    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and header.bits == 8:
-        # Strictly: pydicom's decoders would return what they made of a damaged scan.
-        simplejpeg.decode_jpeg(frame, "GRAY", min_height=1, min_width=1, min_factor=1)
 
 
 def _display_values(pixels: IntImage, dataset: Dataset) -> FloatImage:

@@ -16,6 +16,7 @@ JPEG, PNG, JPEG_2000 = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\xff\x4f\xff\x51
 JP2 = b"\x00\x00\x00\x0cjP  "  # boxes around a JPEG 2000 codestream
 FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's or JPEG-LS' frame header
 PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
 BARE = {0x00, 0x01, *range(0xD0, 0xDA)}  # markers without a length, which do not belong before that
 START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
@@ -28,6 +29,7 @@ class Header:
     height: int
     channels: int = 1
     bits: int = 8  # per channel
+    lossless: bool = False  # a JPEG without DCT
 
     @property
     def size(self) -> tuple[int, int]:
@@ -78,7 +80,7 @@ def _jpeg_header(content: bytes) -> Header:
     several = channels > 1 or marker in PROGRESSIVE  # of one scan otherwise, and counting a large file takes 1 ms
     if several and content.count(START_OF_SCAN) > MAX_SCANS:
         raise ImageError(f"is a JPEG of more than {MAX_SCANS} scans")
-    return Header(width, height, channels, bits)
+    return Header(width, height, channels, bits, marker in LOSSLESS)
 
 
 def _jpeg_2000_header(content: bytes) -> Header:

@@ -10,6 +10,7 @@ from typing import Any
 import gdcm
 import numpy as np
 import pydicom
+from imagecodecs import jpeg8_encode
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -173,6 +174,7 @@ COMPRESSED: dict[str, Dataset] = {
     "JPEG 2000, lossy": compressed(JPEG2000, TWELVE, 12, j2k_cr=[10]),
     "JPEG": framed(EIGHT, 8, JPEGBaseline8Bit, jpeg(EIGHT)),
     "JPEG, extended": framed(EIGHT, 8, JPEGExtended12Bit, jpeg(EIGHT)),
+    "JPEG, extended, 12 bits": framed(TWELVE, 12, JPEGExtended12Bit, jpeg8_encode(TWELVE, level=100, bitspersample=12)),
     "JPEG, fragments": framed(EIGHT, 8, JPEGBaseline8Bit, jpeg(EIGHT), fragments=4),
 }
 
@@ -206,6 +208,8 @@ def _pictures() -> dict[str, bytes]:
         "PNG, interlaced, 16 bits": interlaced_png(TWELVE),
         **{f"JPEG, {name}": encoded(image, "JPEG", quality=95) for name, image in jpegs.items()},
         "JPEG, progressive": encoded(grey, "JPEG", quality=95, progressive=True),
+        "JPEG, lossless": jpeg8_encode(EIGHT, lossless=True),
+        "JPEG, lossless, RGB": jpeg8_encode(np.asarray(colour), lossless=True),
     }
 
 
