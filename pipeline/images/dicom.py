@@ -35,6 +35,7 @@ logging.getLogger("pydicom").disabled = True  # its warnings quote header values
 
 PREAMBLE = 128  # bytes before the letters DICM
 RLE_HEADER = 64  # bytes
+ITEMS, MAX_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"), 10_000  # an item's tag in either order of bytes
 PLUGINS = {  # pydicom would try one installed decoder after the other
     **dict.fromkeys(jpeg.SYNTAXES, jpeg.PLUGIN),
     **dict.fromkeys(JPEGLSTransferSyntaxes, "pyjpegls"),
@@ -98,6 +99,7 @@ def _reason(error: Exception) -> str:
 
 def _parse(content: bytes) -> Dataset:
     stream = BytesIO(content)
+    _check_items(content)
     _check_inflated(stream)
     dataset = pydicom.dcmread(stream)
     _check_header(dataset)
@@ -115,7 +117,14 @@ def _check_inflated(stream: BinaryIO) -> None:
         unpacked = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(), MAX_BYTES)
         if len(unpacked) >= MAX_BYTES:
             raise ImageError(f"unpacks to more than {MAX_BYTES:,} bytes")
+        _check_items(unpacked)
     stream.seek(0)
+
+
+def _check_items(content: bytes) -> None:
+    """Refuse sequences of so many items, empty ones too, that the parser would take minutes and gigabytes."""
+    if max(content.count(item) for item in ITEMS) > MAX_ITEMS:
+        raise ImageError(f"holds sequences of more than {MAX_ITEMS:,} items")
 
 
 def _check_header(dataset: Dataset) -> None:

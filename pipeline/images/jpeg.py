@@ -1,7 +1,8 @@
-"""A decoder of JPEG frames for pydicom that refuses damaged ones and survives whatever it is given.
+"""A decoder of JPEG frames for pydicom that survives whatever it is given.
 
-Eight bits go to libjpeg-turbo through simplejpeg, which makes its warnings errors; the deeper ones, lossy or lossless,
-through imagecodecs. GDCM, pydicom's first choice, ends the process on some damaged lossless frames.
+Eight bits go to libjpeg-turbo through simplejpeg, which makes its warnings errors, so that damage is refused; the
+deeper ones, lossy or lossless, through imagecodecs, which keeps the warnings to itself: of damage within a frame
+`dicom` sees there only what it costs the end. GDCM, pydicom's first choice, ends the process on some damaged frames.
 """
 
 import simplejpeg

@@ -219,6 +219,11 @@ BAD = {
     "taller JPEG": (resized_jpeg(300, 400), "is damaged"),
     "two sizes": (two_headers(300, 400), "is a JPEG of two sizes"),
     "repeated header": (two_headers(300, 200), "is damaged"),
+    "fill": (encoded(SCENE, "JPEG").replace(b"\xff\xc0", b"\xff" * 1_000 + b"\xff\xc0"), "without a frame header"),
+    "comments": (
+        encoded(SCENE, "JPEG").replace(b"\xff\xc0", b"\xff\xfe\0\2" * 1_000 + b"\xff\xc0"),
+        "without a frame header",
+    ),
     "many scans": (many_scans(), "is a JPEG of more than 100 scans"),
     "truncated PNG": (encoded(SCENE, "PNG")[:-2000], "is damaged"),
     "truncated JPEG": (encoded(SCENE, "JPEG")[:-200], "is damaged"),

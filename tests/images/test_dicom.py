@@ -49,6 +49,7 @@ from pipeline.errors import ImageError
 from pipeline.images import dicom
 from pipeline.images.decode import decode
 from pipeline.images.dicom import decode_dicom, read_size
+from pipeline.images.headers import codestream_header
 
 
 def reference(raw: bytes) -> np.ndarray:
@@ -75,6 +76,12 @@ def test_compressed_values_are_pydicoms(name: str) -> None:
 def test_lossless_ones_give_back_what_was_drawn(codec: str) -> None:
     np.testing.assert_array_equal(decode_dicom(content(COMPRESSED[f"{codec}, 12 bits"]))[0], TWELVE)
     np.testing.assert_array_equal(decode_dicom(content(COMPRESSED[f"{codec}, 8 bits"]))[0], EIGHT)
+
+
+def test_usual_jpeg_2000_structures_pass() -> None:
+    for made in (jpeg_2000(), jpeg_2000(side=640, layers=20, precincts=b"\x77\x88"), jpeg_2000(precincts=b"\x44\x55")):
+        frame = get_frame(made.PixelData, 0, number_of_frames=1)
+        assert codestream_header(frame).size == (made.Columns, made.Rows)
 
 
 def test_lossy_jpeg_of_12_bits_gives_back_nearly_what_was_drawn() -> None:
@@ -146,7 +153,40 @@ def wide(made: Dataset) -> Dataset:
     return made
 
 
+def segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">2H", marker, len(content) + 2) + content
+
+
+def jpeg_2000(
+    side: int = 64,
+    tile: int = 64,
+    layers: int = 1,
+    block: int = 6,
+    precincts: bytes = b"",
+    more: bytes = b"",
+    own: bytes = b"",
+) -> Dataset:
+    """An empty codestream of one decomposition level: `block` is the logarithm of a code block's side, `more` ends the
+    main header and `own` the tile's."""
+    size = struct.pack(">H8IH3B", 0, side, side, 0, 0, tile, tile, 0, 0, 1, 7, 1, 1)
+    coding = struct.pack(">2BHB5B", bool(precincts), 0, layers, 0, 1, block - 2, block - 2, 0, 1) + precincts
+    quantisation = bytes([0x40, 8 << 3, 9 << 3, 9 << 3, 9 << 3])
+    header = segment(0xFF51, size) + segment(0xFF52, coding) + segment(0xFF5C, quantisation) + more
+    data = own + b"\xff\x93" + bytes(9)
+    part = b"\xff\x90" + struct.pack(">2HI2B", 10, 0, 12 + len(data), 0, 1) + data
+    frame = b"\xff\x4f" + header + part + b"\xff\xd9"
+    return framed(np.zeros((side, side), np.uint8), 8, JPEG2000Lossless, frame + b"\0" * (len(frame) % 2))
+
+
 BAD: dict[str, tuple[Dataset, str]] = {
+    "tiles": (jpeg_2000(tile=1, side=65), "JPEG 2000 of more than 4,096 tiles"),
+    "no tiles": (jpeg_2000(tile=0), "JPEG 2000 of more than 4,096 tiles"),
+    "layers": (jpeg_2000(layers=101), "JPEG 2000 of over 100 layers"),
+    "code blocks": (jpeg_2000(block=3), "tiny precincts or code blocks"),
+    "precincts": (jpeg_2000(precincts=b"\x44\x45"), "tiny precincts or code blocks"),
+    "components": (jpeg_2000(more=segment(0xFF74, bytes(9))), "coding changes within"),
+    "a tile's own coding": (jpeg_2000(own=segment(0xFF52, bytes(12))), "coding changes within"),
+    "items": (dataset(TWELVE, 12, VOILUTSequence=[Dataset()] * 10_001), "more than 10,000 items"),
     "colour": (dataset(gradient(0, 255, np.uint8), 8, PhotometricInterpretation="RGB", SamplesPerPixel=3), "greyscale"),
     "palette": (dataset(gradient(0, 255, np.uint8), 8, PhotometricInterpretation="PALETTE COLOR"), "not greyscale"),
     "frames": (dataset(gradient(0, 4095), 12, NumberOfFrames=2), "several frames"),
