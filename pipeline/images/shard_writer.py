@@ -2,13 +2,15 @@
 
 It imports no torch, so that starting a process is cheap. The file appears under its name only when it is complete.
 Beside it lies, while the images are decoded, a note of which one it is: should the process die, or end itself because a
-decoder hangs, that names the image.
+decoder hangs, that names the image. Its memory is limited, so that a decoder which asks for all of it gets an error.
 """
 
 import faulthandler
 import json
 import os
-from collections.abc import Sequence
+import resource
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from multiprocessing import parent_process
@@ -19,10 +21,11 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import ImageError, TableError
-from pipeline.images.decode import VERSION, ByteImage, Decoded, decode
+from pipeline.images.decode import REMEDY, VERSION, ByteImage, Decoded, decode
 
 NOTE = ".now"  # suffix of the note
-PATIENCE = 600  # seconds for one image
+MEMORY = 6 << 30  # bytes of addresses of a process, two thirds of them the libraries'
+DEADLY = "ends the process that decodes it, in a decoder, for lack of memory or after {} s: {}"
 STDERR = 2  # by number: whatever stands for it in Python may be no file
 
 
@@ -73,7 +76,7 @@ def shard_schema(size: int) -> pa.Schema:
     ])  # fmt: skip
 
 
-def write_shard(batch: Batch, path: Path) -> Written:
+def write_shard(batch: Batch, path: Path, *, patience: float, deadly: Collection[str] = ()) -> Written:
     """Decode the images of a batch and write those that can be decoded.
 
     Rows that an earlier run left at the path are taken from there, and what it could not decode is tried again.
@@ -81,6 +84,8 @@ def write_shard(batch: Batch, path: Path) -> Written:
     Args:
         batch: at least one image.
         path: of the Arrow IPC file.
+        patience: seconds for one image, after which the process ends itself.
+        deadly: files that ended a process before, as the notes name them; they are not tried.
 
     Raises:
         OSError: the file cannot be written.
@@ -90,20 +95,37 @@ def write_shard(batch: Batch, path: Path) -> Written:
     broken: list[tuple[str, str, str]] = []
     note = path.with_suffix(NOTE)
     for image_id, relative in zip(batch.image_ids, batch.paths, strict=True):
-        note.write_text(str(batch.root / relative))
-        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=STDERR)  # works from within any decoder
+        image = batch.root / relative
+        note.write_text(str(image))
         try:
-            stored.append((image_id, kept.get(image_id) or decode(batch.root / relative, batch.size)))
+            if str(image) in deadly:
+                raise ImageError(f"{image} {DEADLY.format(patience, REMEDY)}")
+            stored.append((image_id, kept.get(image_id) or _decode_in_time(image, batch.size, patience)))
         except ImageError as error:
             broken.append((image_id, relative, str(error)))
-    faulthandler.cancel_dump_traceback_later()
     _write(stored, batch.size, path)
     note.unlink()
     return Written([(image_id, image.width, image.height) for image_id, image in stored], broken)
 
 
-def end_with_parent() -> None:
-    """End this process when the one that started it is gone, even killed; it would wait for work for ever."""
+def try_one(image: Path, size: int, patience: float) -> None:
+    """Decode an image to see whether the process survives it."""
+    with suppress(ImageError):
+        _decode_in_time(image, size, patience)
+
+
+def _decode_in_time(image: Path, size: int, patience: float) -> Decoded:
+    """Decode, or end the process when a decoder hangs."""
+    faulthandler.dump_traceback_later(patience, exit=True, file=STDERR)  # works from within any decoder
+    try:
+        return decode(image, size)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def prepare_process() -> None:
+    """Limit this process's memory, and end it when the one that started it is gone: it would wait for work for ever."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
     def wait() -> None:
         if (parent := parent_process()) is not None:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import starmap
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,13 +19,22 @@ import polars as pl
 from rich.progress import track
 
 from pipeline.errors import ImageError, TableError
-from pipeline.images.shard_writer import NOTE, PATIENCE, Batch, Written, end_with_parent, read_shard, write_shard
+from pipeline.images.shard_writer import (
+    NOTE,
+    Batch,
+    Written,
+    prepare_process,
+    read_shard,
+    try_one,
+    write_shard,
+)
 from pipeline.schemas import BROKEN_IMAGES, IMAGE_INDEX, read_table, write_table
 
 if TYPE_CHECKING:
     import torch  # costs seconds, and building shards does without
 
 SHARD_ROWS = 256  # enough for all cores to share a small dataset, few enough files for a large one
+PATIENCE = 600  # seconds for one image
 INDEX, BROKEN = "index.parquet", "broken.parquet"
 
 ByteRows = np.ndarray[Any, np.dtype[np.uint8]]
@@ -45,7 +54,7 @@ def build_shards(
         root: the folder that its paths are relative to.
         out: the folder to write; replaced as a whole.
         size: S, pixels.
-        workers: processes; 1 decodes in this one.
+        workers: processes; 1 decodes in this one, which an image may then end.
         max_broken: more images than this that cannot be decoded are an error.
         cache: a folder for this dataset alone, on the same disk as `out`; removed at the end.
 
@@ -53,7 +62,7 @@ def build_shards(
         Counts: images, broken, shards.
 
     Raises:
-        ImageError: too many broken images, a decoder crashed, or the disk is full; `out` is left as it was.
+        ImageError: too many broken images, a process was killed, or the disk is full; `out` is left as it was.
         TableError: an image_id occurs twice, or there are no images.
     """
     _check_images(images)
@@ -180,20 +189,50 @@ def _kept(batch: Batch, file: Path) -> Written | None:
 
 
 def _run(unfinished: Sequence[tuple[Batch, Path]], workers: int) -> Iterator[Written]:
-    if workers == 1 or len(unfinished) < 2:
-        yield from starmap(write_shard, unfinished)
+    """What became of each batch, in order; a process that dies over an image costs that image alone."""
+    write, deadly = partial(write_shard, patience=PATIENCE), set[str]()
+    if workers == 1:
+        yield from starmap(write, unfinished)
         return
-    try:
-        with ProcessPoolExecutor(min(workers, len(unfinished)), get_context("spawn"), end_with_parent) as pool:
-            yield from pool.map(write_shard, *zip(*unfinished, strict=True))
-    except BrokenProcessPool as error:
-        notes = [file.with_suffix(NOTE) for _, file in unfinished]
-        images = ", ".join(note.read_text() for note in notes if note.exists())
+    done = 0
+    while done < len(unfinished):
+        left = unfinished[done:]
+        try:
+            with _pool(min(workers, len(left))) as pool:
+                for written in pool.map(partial(write, deadly=deadly), *zip(*left, strict=True)):
+                    yield written
+                    done += 1
+        except BrokenProcessPool as error:
+            deadly |= _deadly(left, error)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, get_context("spawn"), prepare_process)
+
+
+def _deadly(unfinished: Sequence[tuple[Batch, Path]], error: BrokenProcessPool) -> set[str]:
+    """Which of the images that were being decoded when a process died ends another one when it is decoded alone."""
+    notes = [note for _, file in unfinished if (note := file.with_suffix(NOTE)).exists()]
+    images = {note.read_text() for note in notes}
+    deadly = {image for image in images if _dies(Path(image), unfinished[0][0].size)}
+    for note in notes:
+        note.unlink()
+    if not deadly:
         raise ImageError(
             f"A decoding process died, for lack of memory, in a decoder or after {PATIENCE} s, over one of: "
-            f"{images or 'none yet'}. Run again: what is finished is kept. If it dies again, take that image away and "
-            "let images.max_broken pass it."
+            f"{', '.join(sorted(images)) or 'none yet'}. None of them ends a process of its own: make memory and run "
+            "again; what is finished is kept."
         ) from error
+    return deadly
+
+
+def _dies(image: Path, size: int) -> bool:
+    with _pool(1) as pool:
+        try:
+            pool.submit(try_one, image, size, PATIENCE).result()
+        except BrokenProcessPool:
+            return True
+    return False
 
 
 def _index_table(written: Sequence[Written]) -> pl.DataFrame:

@@ -236,12 +236,21 @@ def test_missing_and_damaged_shards_are_named(images: pl.DataFrame, tmp_path: Pa
         ImageShards(tmp_path / "out")
 
 
-def test_a_killed_worker_is_an_error_that_names_its_image(images: pl.DataFrame, tmp_path: Path) -> None:
+def hang(image: Path) -> bytes:
+    """Put in the place of an image something that whoever opens it waits for."""
+    content = image.read_bytes()
+    image.unlink()
+    os.mkfifo(image)
+    return content
+
+
+def test_a_killed_worker_is_an_error_that_names_its_image(
+    images: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     build(images, tmp_path, "whole")
     stuck = tmp_path / "raw/5.png"
-    good = stuck.read_bytes()
-    stuck.unlink()
-    os.mkfifo(stuck)  # whoever opens it waits
+    good = hang(stuck)
+    monkeypatch.setattr(shards, "_dies", lambda image, size: False)
     with ThreadPoolExecutor(1) as background:
         building = background.submit(build, images, tmp_path, workers=2)
         cache = tmp_path / "cache"
@@ -258,14 +267,22 @@ def test_a_killed_worker_is_an_error_that_names_its_image(images: pl.DataFrame, 
     assert digests(tmp_path / "out") == digests(tmp_path / "whole")
 
 
-def test_a_hanging_decoder_ends_its_process(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "stuck.png")
+def test_an_image_that_ends_its_process_costs_itself_alone(
+    images: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang(tmp_path / "raw/5.png")
+    monkeypatch.setattr(shards, "PATIENCE", 1)
+    assert build(images, tmp_path, workers=2, max_broken=1) == {"images": 9, "broken": 1, "shards": 3}
+    ((image_id, _, reason),) = read_table(tmp_path / "out/broken.parquet", BROKEN_IMAGES).rows()
+    assert image_id == "5"
+    assert reason.startswith(f"{tmp_path / 'raw/5.png'} ends the process that decodes it, in a decoder")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_decoder_does_not_get_all_memory(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from pipeline.images import shard_writer as writer; writer.PATIENCE = 1;"
-        "here = Path(sys.argv[1]); batch = writer.Batch(['1'], ['stuck.png'], [1], here, 8);"
-        "writer.write_shard(batch, here / 'x.arrow')"
+        "import numpy as np; from pipeline.images.shard_writer import MEMORY, prepare_process; prepare_process();"
+        "np.zeros(MEMORY, np.uint8)"
     )
-    ended = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 1
-    assert "Timeout" in ended.stderr
-    assert (tmp_path / "x.now").read_text() == str(tmp_path / "stuck.png")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "MemoryError" in ended.stderr
