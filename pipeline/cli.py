@@ -89,6 +89,8 @@ def compare(
     from pipeline.reporting.terminal import Shown, print_ablation, print_comparison, print_trials
 
     shown = Shown(markdown, html)
+    if html and not html.parent.is_dir():
+        raise ParamsError(f"{html.parent} is no folder: make it, or give --html a file in another.")
     if override and not ablation:
         raise ParamsError("-S says which ablation is meant: give --ablation too.")
     if ablation and reference:

@@ -42,7 +42,7 @@ def method(params: Params) -> MedFILIPMethod:
 def examples(split: str) -> Examples:
     """The images of a split with their structured labels."""
     shards = ImageShards(Path("data/images/corpus"))
-    images = split_images(split, shards)
+    images = split_images(split, shards.ids)
     labels = LabelIndices.load(LABELS, images["study_id"].to_list(), len(_texts()))
     return Examples.of(shards, shards.row_of(images["image_id"]), labels)
 

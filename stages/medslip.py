@@ -37,7 +37,7 @@ def method(params: Params) -> MeDSLIPMethod:
 def examples(split: str) -> Examples:
     """The images of a split with their existence matrices."""
     shards = ImageShards(Path("data/images/corpus"))
-    images = split_images(split, shards)
+    images = split_images(split, shards.ids)
     existence = ExistenceMatrix.load(
         Path("data/existence.parquet"), Path("data/query_sets.parquet"), images["study_id"].to_list()
     )

@@ -1,12 +1,13 @@
 """What evaluations share: the trained model as a scorer, encoders to fine-tune, a benchmark's images and prompts."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
 import torch
 from safetensors.torch import load_file
 
+from pipeline.errors import EvaluationError
 from pipeline.evaluation.encoders import encoders_of
 from pipeline.evaluation.scorer import MeDSLIPScorer, Prompts, Scorer
 from pipeline.images.shards import ImageShards
@@ -43,10 +44,16 @@ def load_benchmark(name: str) -> tuple[ImageShards, pl.DataFrame, pl.DataFrame]:
     return ImageShards(Path("data/images") / name), images, labels
 
 
-def benchmark_prompts(benchmark: str, labelled: Iterable[str]) -> tuple[list[str], dict[str, Prompts]]:
-    """The labelled findings of a benchmark, N in the order of its prompts, and the prompts by style."""
+def benchmark_prompts(benchmark: str, labelled: Collection[str]) -> tuple[list[str], dict[str, Prompts]]:
+    """The labelled findings of a benchmark, N in the order of its prompts, and the prompts by style.
+
+    Raises:
+        EvaluationError: a labelled finding has no prompt.
+    """
     table = read_table(BENCHMARK_PROMPTS / "prompts.parquet", PROMPTS)
     rows = table.filter(pl.col("group") == benchmark, pl.col("name").is_in(list(labelled)))
+    if mute := sorted({*labelled} - {*rows["name"]}):
+        raise EvaluationError(f"{benchmark} has labels of {', '.join(mute)} but no prompt: run `dvc repro prompts`.")
     vectors = load_file(BENCHMARK_PROMPTS / "vectors.safetensors")
     styles = rows.partition_by("style", as_dict=True, maintain_order=True)
     prompts = {

@@ -8,7 +8,6 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.images.shards import ImageShards
 from pipeline.params import Params, compose
 from pipeline.schemas import IMAGES, read_table
 from pipeline.tracking import Training
@@ -31,10 +30,10 @@ def stored_training() -> Training:
     return Training(**json.loads(TRAINING.read_text()))
 
 
-def split_images(split: str, shards: ImageShards) -> pl.DataFrame:
-    """The corpus images of a split that were decoded: schema IMAGES."""
+def split_images(split: str, decoded: pl.Series) -> pl.DataFrame:
+    """The corpus images of a split that are among the decoded ones, by image_id: schema IMAGES."""
     images = read_table(Path("data/corpus/images.parquet"), IMAGES)
-    return images.filter(pl.col("split") == split, pl.col("image_id").is_in(shards.ids.implode()))
+    return images.filter(pl.col("split") == split, pl.col("image_id").is_in(decoded.implode()))
 
 
 def training_record(params: Params, inputs: Sequence[Path]) -> Training:

@@ -49,19 +49,21 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> tuple[str, dict[str,
         The text of params.yaml, and its content.
 
     Raises:
-        ParamsError: a group or an overridden parameter does not exist.
+        ParamsError: a group, an overridden parameter or one that a value refers to does not exist.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     try:
         with initialize_config_dir(str(folder.resolve()), version_base=None):
             config = hydra_compose("config", overrides=list(overrides))
-    except HydraException as error:
-        raise ParamsError(f"{folder} does not compose: {str(error).splitlines()[0]}.") from error
-    OmegaConf.resolve(config)
+        OmegaConf.resolve(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ParamsError(f"{folder} does not compose: {reason}. The parameters are those of params.yaml.") from error
     values: dict[str, Any] = OmegaConf.to_object(config)  # type: ignore[assignment]
     return OmegaConf.to_yaml(config), values
 

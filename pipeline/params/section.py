@@ -13,4 +13,4 @@ Weight = Annotated[float, Field(ge=0.0)]
 class Section(BaseModel):
     """A section of params.yaml: unknown names are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

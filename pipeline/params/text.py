@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.section import Fraction, Natural, Positive, Section, Weight
 
@@ -71,6 +71,12 @@ class TextEncoder(Section):
     batch: Positive
     lr: Annotated[float, Field(gt=0, lt=1)]
     contrast: Weight
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "TextEncoder":
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden {self.hidden} must be a multiple of heads {self.heads}")
+        return self
 
 
 class Labels(Section):

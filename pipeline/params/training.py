@@ -53,3 +53,9 @@ class Augment(Section):
     contrast: Weight
     brightness: Weight
     gamma: Weight
+
+    @model_validator(mode="after")
+    def _crop_is_a_range(self) -> "Augment":
+        if self.crop[0] > self.crop[1]:
+            raise ValueError(f"crop {list(self.crop)} must give the smaller share of the image first")
+        return self
