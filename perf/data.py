@@ -33,8 +33,8 @@ UNCHANGED_SECONDS = 10  # bar: `dvc repro` with nothing to do
 LINKS = 60_000  # of one file, within ext4's limit
 STAGES = ("phantom", "corpus", "triplets", "query_sets", "existence")
 VIEWS, SHARES = ("PA", "AP", "LATERAL", "LL", ""), (0.26, 0.39, 0.22, 0.09, 0.04)
-MANIFEST = "import sys; from pathlib import Path; from pipeline.corpora.mimic_cxr import find_images; " \
-    "print(find_images(Path(sys.argv[1]), ())[1])"  # fmt: skip
+MANIFEST = "import sys; from pathlib import Path; from pipeline.corpora.mimic_cxr import METADATA, find_images; " \
+    "print(find_images(Path(sys.argv[1]), METADATA, ())[1])"  # fmt: skip
 
 
 def write_tree(folder: Path, scale: float) -> None:

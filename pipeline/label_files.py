@@ -43,25 +43,24 @@ class Source:
     access: str
 
 
-def find_label_file(root: Path, names: Sequence[str], dataset: str) -> Path:
-    """The first of several names that exists in a dataset's folder.
+def find_label_file(root: Path, name: str, dataset: str) -> Path:
+    """A file in a dataset's folder.
 
     Args:
         root: the dataset's folder.
-        names: the published name, then the names of other copies.
+        name: the file's.
         dataset: how people call the dataset, for the message.
 
     Raises:
-        DatasetError: the folder is missing, or none of the files is in it.
+        DatasetError: the folder or the file is missing.
     """
     check_folder(root, dataset)
-    for name in names:
-        if (root / name).is_file():
-            return root / name
-    raise DatasetError(
-        f"{root / names[0]} is missing: put this file of {dataset} there as published, "
-        f"or remove the dataset from params.yaml."
-    )
+    if not (root / name).is_file():
+        raise DatasetError(
+            f"{root / name} is missing: put this file of {dataset} there as published, "
+            f"or remove the dataset from params.yaml."
+        )
+    return root / name
 
 
 def check_folder(root: Path, dataset: str) -> None:

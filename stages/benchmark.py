@@ -12,7 +12,7 @@ from stages.common import run, stage_params, write_metrics
 def main(name: str) -> None:
     params = stage_params("seed", "data", "benchmarks")
     chosen = params.benchmarks[name]
-    settings = chosen.model_dump(exclude={"folder", "labels"}, exclude_none=True)
+    settings = chosen.model_dump(exclude={"folder"}, exclude_none=True)
     benchmark = BENCHMARKS[name].read(Path(params.data.root) / chosen.folder, seed=params.seed, **settings)
     write_benchmark(benchmark, Path("data/benchmarks") / name)
 

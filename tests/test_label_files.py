@@ -95,8 +95,8 @@ def test_a_link_that_points_upwards_ends(tmp_path: Path) -> None:
 
 def test_missing_folder_and_file_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nowhere is missing: put THE SET there"):
-        find_label_file(tmp_path / "nowhere", ["a.csv"], "THE SET")
+        find_label_file(tmp_path / "nowhere", "a.csv", "THE SET")
     with pytest.raises(DatasetError, match=r"a\.csv is missing: put this file of THE SET there"):
-        find_label_file(tmp_path, ["a.csv", "b.csv"], "THE SET")
+        find_label_file(tmp_path, "a.csv", "THE SET")
     write(tmp_path, "", "b.csv")
-    assert find_label_file(tmp_path, ["a.csv", "b.csv"], "THE SET").name == "b.csv"
+    assert find_label_file(tmp_path, "b.csv", "THE SET") == tmp_path / "b.csv"

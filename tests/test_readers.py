@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.benchmarks import BENCHMARKS
 from pipeline.corpora import CORPORA
-from pipeline.errors import PipelineError
+from pipeline.errors import DatasetError, PipelineError
 from pipeline.params.tasks import TASKS
 from pipeline.phantom.build import PhantomParams, build
 from pipeline.splits import SPLITS
@@ -24,12 +24,13 @@ PHANTOMS = {"mimic_cxr": "mimic-cxr-jpg", "cxr14": "nih-chestxray14", "rsna": "r
 READERS = [*BENCHMARKS, *(f"corpus {name}" for name in CORPORA)]
 
 
-def read(reader: str, root: Path, seed: int = 0) -> dict[str, pl.DataFrame]:
+def read(reader: str, root: Path, seed: int = 0, labels: str = "") -> dict[str, pl.DataFrame]:
     """Images and, of a corpus, studies."""
     name = reader.removeprefix("corpus ")
+    labels = labels or (BENCHMARKS | CORPORA)[name].SOURCE.label_files[0]
     if reader == name:
-        return {"images": BENCHMARKS[name].read(root, seed=seed).images}
-    corpus = CORPORA[name].read(root, labels="studies.csv", views=(), sections=("findings", "impression"), seed=seed)
+        return {"images": BENCHMARKS[name].read(root, labels=labels, seed=seed).images}
+    corpus = CORPORA[name].read(root, labels=labels, views=(), sections=("findings", "impression"), seed=seed)
     return {"images": corpus.images, "studies": corpus.studies}
 
 
@@ -71,6 +72,23 @@ def test_a_benchmark_can_be_named_for_the_tasks_that_its_reader_serves(datasets:
     assert (name in TASKS["finetune.benchmarks"][1]) == ("train" in found.images["split"])
     assert (name in TASKS["finding_maps"][1]) == ("normal" not in found.labels["finding"])
     assert name not in TASKS["unseen"][1] or "covid-19" in found.labels["finding"]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_the_named_labels_are_those_that_are_read(datasets: dict[str, Path], reader: str) -> None:
+    name = reader.removeprefix("corpus ")
+    root, usual = datasets[name], read(reader, datasets[name])
+    published = root / (BENCHMARKS | CORPORA)[name].SOURCE.label_files[0]
+    with pytest.raises(DatasetError, match="mended"):
+        read(reader, root, labels=f"mended_{published.name}")
+    mended = published.rename(published.with_name(f"mended_{published.name}"))
+    try:
+        if mended.is_file():
+            published.write_text("no labels\n")
+        for kind, table in read(reader, root, labels=mended.name).items():
+            assert table.drop("file", strict=False).equals(usual[kind].drop("file", strict=False))
+    finally:
+        mended.replace(published)
 
 
 def test_no_phantom_is_in_two_splits(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ class Reader(Protocol):
     @property
     def FINDINGS(self) -> Mapping[str, str]: ...  # noqa: D102, N802
 
-    def read(self, root: Path, *, seed: int) -> Benchmark:
-        """Read the dataset in its folder; `vinbigdata` also takes votes."""
+    def read(self, root: Path, *, labels: str = ..., seed: int) -> Benchmark:
+        """Read the dataset in its folder, `labels` being the name of its label file; `vinbigdata` also takes votes."""
         ...
 
 

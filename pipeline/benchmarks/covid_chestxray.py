@@ -33,22 +33,23 @@ PNEUMONIAS = (
 )
 
 
-def read(root: Path, *, seed: int) -> Benchmark:
+def read(root: Path, *, labels: str = METADATA, seed: int) -> Benchmark:
     """Read the images and labels of the held-out patients.
 
     Args:
-        root: holds metadata.csv and images/.
+        root: holds the table and images/.
+        labels: the table's name.
         seed: of the hash rule that splits the patients; the corpus must use the same.
 
     Raises:
         DatasetError: a file or column is missing, or a value is not as published.
     """
-    rows, counts = read_images(root, FRONTAL, seed)
+    rows, counts = read_images(root, labels, FRONTAL, seed)
     held_out = rows.filter(pl.col("split") != "train")
     labelled = held_out.filter(~pl.col("finding").is_in(UNLABELLED).fill_null(value=True))
     images = labelled.with_columns(study_id="image_id").select(schemas.IMAGES.names)
-    labels = long_labels(images, _positives(labelled, root / METADATA), FINDINGS, root)
-    scored = _scorable(labels, images)
+    found = long_labels(images, _positives(labelled, root / labels), FINDINGS, root)
+    scored = _scorable(found, images)
     counts |= {
         "images_of_training_patients": rows.height - held_out.height,
         "images_unlabelled": held_out.height - labelled.height,
@@ -56,7 +57,7 @@ def read(root: Path, *, seed: int) -> Benchmark:
     }
     if scored.is_empty():
         raise DatasetError(
-            f"{root / METADATA}: no finding has positives and negatives among both validation and test patients; "
+            f"{root / labels}: no finding has positives and negatives among both validation and test patients; "
             f"fetch the whole dataset or set another seed."
         )
     return Benchmark(images, scored, None, None, counts | count_kept(images, scored), describe_rule(seed, FRACTIONS))

@@ -12,12 +12,12 @@ from pipeline.benchmarks.base import Benchmark, count_kept, locate, long_labels
 from pipeline.label_files import Source, find_label_file, list_files, read_lines, require
 from pipeline.splits import keep_patients_apart
 
-LISTS = {"train.txt": "train", "val.txt": "validate", "test.txt": "test"}
+TRAIN_LIST, VAL_LIST, TEST_LIST = "train.txt", "val.txt", "test.txt"
 FOLDERS = {"train": "train", "validate": "val", "test": "test"}
 SOURCE = Source(
     name="COVIDx CXR-4",
     folder="covidx-cxr4",
-    label_files=tuple(LISTS),
+    label_files=(TEST_LIST, TRAIN_LIST, VAL_LIST),
     licence="each source's own",
     access="https://www.kaggle.com/datasets/andyczhao/covidx-cxr2",
 )
@@ -26,32 +26,32 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 LINE = r"^(?<patient>\S+)\s+(?<filename>.*\S)\s+(?<label>\S+)\s+(?<source>\S+)$"  # file names may hold spaces
 
 
-def read(root: Path, *, seed: int) -> Benchmark:  # noqa: ARG001
+def read(root: Path, *, labels: str = TEST_LIST, seed: int) -> Benchmark:  # noqa: ARG001
     """Read images and labels.
 
     Args:
-        root: holds train.txt, val.txt, test.txt and the folders train/, val/, test/.
+        root: holds train.txt, val.txt, the test list and the folders train/, val/, test/.
+        labels: the test list's name.
         seed: not used, the splits are the official ones.
 
     Raises:
         DatasetError: a file is missing, or a line is not as published.
     """
-    published = pl.concat(
-        _read_list(find_label_file(root, [name], SOURCE.name), split) for name, split in LISTS.items()
-    )
+    lists = {"train": TRAIN_LIST, "validate": VAL_LIST, "test": labels}
+    published = pl.concat(_read_list(find_label_file(root, name, SOURCE.name), split) for split, name in lists.items())
     apart = keep_patients_apart(published)
     files = list_files(root, list(FOLDERS.values()), IMAGE_SUFFIXES)
     present = locate(apart, files, root, "path").sort("image_id")
     unknown = {"view": pl.lit(None, pl.String), "sex": pl.lit(None, pl.String), "age": pl.lit(None, pl.Float32)}
     images = present.with_columns(study_id="image_id", **unknown).select(schemas.IMAGES.names)
     positives = present.filter(pl.col("label") == "positive").select("image_id", finding="label")
-    labels = long_labels(images, positives, FINDINGS, root)
+    found = long_labels(images, positives, FINDINGS, root)
     counts = {
         "images_published": published.height,
         "images_of_patients_in_two_splits": published.height - apart.height,
         "images_missing": apart.height - images.height,
-    } | count_kept(images, labels)
-    return Benchmark(images, labels, None, None, counts, "official lists")
+    } | count_kept(images, found)
+    return Benchmark(images, found, None, None, counts, "official lists")
 
 
 def _read_list(path: Path, split: str) -> pl.DataFrame:

@@ -12,12 +12,12 @@ from pipeline.errors import DatasetError
 from pipeline.label_files import Source, find_label_file, list_files, read_csv, read_lines, require, unexpected
 from pipeline.splits import describe_rule, hash_split, keep_patients_apart
 
-ENTRIES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
+ENTRIES = "Data_Entry_2017.csv"
 TRAIN_LIST, TEST_LIST, BOXES = "train_val_list.txt", "test_list.txt", "BBox_List_2017.csv"
 SOURCE = Source(
     name="NIH ChestX-ray14",
     folder="nih-chestxray14",
-    label_files=(ENTRIES[0], TRAIN_LIST, TEST_LIST, BOXES),
+    label_files=(ENTRIES, TRAIN_LIST, TEST_LIST, BOXES),
     licence="no restriction; name the NIH Clinical Center",
     access="https://nihcc.app.box.com/v/ChestXray-NIHCC",
 )
@@ -42,18 +42,18 @@ BOX_FINDINGS = FINDINGS | {"Infiltrate": FINDINGS["Infiltration"]}  # the box li
 YEARS_PER_UNIT = {"": 1.0, "Y": 1.0, "M": 1 / 12, "D": 1 / 365.25}  # the first release wrote ages as 058Y
 
 
-def read(root: Path, *, seed: int) -> Benchmark:
+def read(root: Path, *, labels: str = ENTRIES, seed: int) -> Benchmark:
     """Read images, labels and boxes.
 
     Args:
-        root: holds Data_Entry_2017.csv (or ..._v2020.csv), both lists, BBox_List_2017.csv and images_*/images/ or
-            images/.
+        root: holds the table, both lists, BBox_List_2017.csv and images_*/images/ or images/.
+        labels: the table's name: Data_Entry_2017.csv, or Data_Entry_2017_v2020.csv.
         seed: of the hash rule that carves out the validation patients.
 
     Raises:
         DatasetError: a file or column is missing, or a value is not as published.
     """
-    entries_file = find_label_file(root, ENTRIES, SOURCE.name)
+    entries_file = find_label_file(root, labels, SOURCE.name)
     entries = _read_entries(entries_file)
     listed = entries.join(_read_lists(root), left_on="Image Index", right_on="text", how="left")
     require(
@@ -64,16 +64,16 @@ def read(root: Path, *, seed: int) -> Benchmark:
     apart = keep_patients_apart(chosen)
     images = locate(apart, list_files(root, folders, (".png",)).rename({"name": "image_id"}), root, "image_id")
     positives = _positives(entries, entries_file)
-    labels = long_labels(images, positives, FINDINGS, root)
-    boxes = _read_boxes(find_label_file(root, [BOXES], SOURCE.name)).join(images, on="image_id", how="semi")
+    found = long_labels(images, positives, FINDINGS, root)
+    boxes = _read_boxes(find_label_file(root, BOXES, SOURCE.name)).join(images, on="image_id", how="semi")
     counts = {
         "images_published": entries.height,
         "images_of_patients_in_two_splits": chosen.height - apart.height,
         "images_missing": apart.height - images.height,
         "boxes": boxes.height,
-    } | count_kept(images, labels)
+    } | count_kept(images, found)
     rule = f"official test list; the others {describe_rule(seed, FRACTIONS)}"
-    return Benchmark(images, labels, boxes, None, counts, rule)
+    return Benchmark(images, found, boxes, None, counts, rule)
 
 
 def _read_entries(path: Path) -> pl.DataFrame:
@@ -97,8 +97,7 @@ def _read_entries(path: Path) -> pl.DataFrame:
 def _read_lists(root: Path) -> pl.DataFrame:
     """Names (`text`) with `split`: train or test, each once."""
     lists = {
-        split: find_label_file(root, [name], SOURCE.name)
-        for split, name in (("train", TRAIN_LIST), ("test", TEST_LIST))
+        split: find_label_file(root, name, SOURCE.name) for split, name in (("train", TRAIN_LIST), ("test", TEST_LIST))
     }
     both = pl.concat(read_lines(path).with_columns(split=pl.lit(split)) for split, path in lists.items())
     repeated = both.filter(~pl.col("text").is_first_distinct())

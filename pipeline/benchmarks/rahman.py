@@ -10,14 +10,15 @@ import polars as pl
 
 from pipeline.benchmarks.base import Benchmark, count_kept, long_labels, split_by_hash
 from pipeline.errors import DatasetError
-from pipeline.label_files import Source, check_folder, list_files
+from pipeline.label_files import Source, find_label_file, list_files
 from pipeline.splits import describe_rule
 
+METADATA = "COVID.metadata.xlsx"
 FOLDERS = {name: f"{name}/images" for name in ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")}
 SOURCE = Source(
     name="COVID-19 Radiography Database",
     folder="covid19-radiography",
-    label_files=("COVID.metadata.xlsx",),  # not read: its change tells of another release
+    label_files=(METADATA,),
     licence="as published on Kaggle; cite Chowdhury et al. 2020 and Rahman et al. 2021",
     access="https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database",
 )
@@ -25,23 +26,24 @@ FRACTIONS = {"train": 0.5, "validate": 0.2, "test": 0.3}
 FINDINGS = {"COVID": "covid-19"}
 
 
-def read(root: Path, *, seed: int) -> Benchmark:
+def read(root: Path, *, labels: str = METADATA, seed: int) -> Benchmark:
     """Read images and labels.
 
     Args:
         root: holds COVID/images/, Lung_Opacity/images/, Normal/images/ and Viral Pneumonia/images/.
+        labels: a file that must be there but is not read: its change tells of another release.
         seed: of the hash rule that splits the images.
 
     Raises:
-        DatasetError: a folder is missing or holds no image.
+        DatasetError: the file or a folder is missing, or a folder holds no image.
     """
-    check_folder(root, SOURCE.name)
+    find_label_file(root, labels, SOURCE.name)
     listed = pl.concat(_list_folder(root, label, folder) for label, folder in FOLDERS.items())
     images = split_by_hash(listed.with_columns(patient_id="image_id").sort("image_id"), seed, FRACTIONS)
     positives = listed.filter(pl.col("label").is_in(list(FINDINGS))).select("image_id", finding="label")
-    labels = long_labels(images, positives, FINDINGS, root)
+    found = long_labels(images, positives, FINDINGS, root)
     counts = {f"images_of_{label}": int((listed["label"] == label).sum()) for label in FOLDERS}
-    return Benchmark(images, labels, None, None, counts | count_kept(images, labels), describe_rule(seed, FRACTIONS))
+    return Benchmark(images, found, None, None, counts | count_kept(images, found), describe_rule(seed, FRACTIONS))
 
 
 def _list_folder(root: Path, label: str, folder: str) -> pl.DataFrame:

@@ -25,22 +25,23 @@ FINDINGS = {"Target": "pneumonia"}
 SIDES = ["x", "y", "width", "height"]
 
 
-def read(root: Path, *, seed: int) -> Benchmark:
+def read(root: Path, *, labels: str = LABELS, seed: int) -> Benchmark:
     """Read images, labels and boxes.
 
     Args:
-        root: holds stage_2_train_labels.csv and stage_2_train_images/.
+        root: holds the table and stage_2_train_images/.
+        labels: the table's name.
         seed: of the hash rule that splits the patients.
 
     Raises:
         DatasetError: a file or column is missing, or a value is not as published.
     """
-    rows = _read_labels(find_label_file(root, [LABELS], SOURCE.name))
+    rows = _read_labels(find_label_file(root, labels, SOURCE.name))
     listed = rows.select("image_id", patient_id="image_id").unique().sort("image_id")
     files = list_files(root, [FOLDER], (".dcm",)).with_columns(image_id=pl.col("name").str.head(-len(".dcm")))
     images = split_by_hash(locate(listed, files, root / FOLDER, "image_id"), seed, FRACTIONS)
     positives = rows.filter(pl.col("Target") == 1).with_columns(finding=pl.lit("Target"))
-    labels = long_labels(images, positives, FINDINGS, root)
+    found = long_labels(images, positives, FINDINGS, root)
     boxes = positives.join(images, on="image_id", how="semi").select(
         "image_id", pl.col("finding").replace_strict(FINDINGS), *SIDES
     )
@@ -49,8 +50,8 @@ def read(root: Path, *, seed: int) -> Benchmark:
         "images_published": listed.height,
         "images_missing": listed.height - images.height,
         "boxes": boxes.height,
-    } | count_kept(images, labels)
-    return Benchmark(images, labels, boxes.sort("image_id", *SIDES), None, counts, describe_rule(seed, FRACTIONS))
+    } | count_kept(images, found)
+    return Benchmark(images, found, boxes.sort("image_id", *SIDES), None, counts, describe_rule(seed, FRACTIONS))
 
 
 def _read_labels(path: Path) -> pl.DataFrame:

@@ -15,12 +15,12 @@ from pipeline.images.dicom import read_size
 from pipeline.label_files import Source, find_label_file, list_files, read_csv, require
 from pipeline.splits import describe_rule
 
-LABELS = ("train-rle.csv", "stage_2_train.csv")
+LABELS = "train-rle.csv"
 FOLDER = "dicom-images-train"
 SOURCE = Source(
     name="SIIM-ACR Pneumothorax",
     folder="siim-acr",
-    label_files=(LABELS[0],),
+    label_files=(LABELS,),
     licence="competition rules, non-commercial research and education",
     access="https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation",
 )
@@ -29,18 +29,19 @@ FINDINGS = {"EncodedPixels": "pneumothorax"}
 NO_MASK = "-1"
 
 
-def read(root: Path, *, seed: int) -> Benchmark:
+def read(root: Path, *, labels: str = LABELS, seed: int) -> Benchmark:
     """Read images, labels and masks.
 
     Args:
-        root: holds train-rle.csv (or stage_2_train.csv) and dicom-images-train/<study>/<series>/<ImageId>.dcm.
+        root: holds the table and dicom-images-train/<study>/<series>/<ImageId>.dcm.
+        labels: the table's name: train-rle.csv, or stage_2_train.csv.
         seed: of the hash rule that splits the patients.
 
     Raises:
         DatasetError: a file or column is missing, a value is not as published, or the form of the runs is unclear.
         ImageError: the size of an image with a mask cannot be read.
     """
-    path = find_label_file(root, LABELS, SOURCE.name)
+    path = find_label_file(root, labels, SOURCE.name)
     rows = _read_rows(path)
     listed = rows.select("image_id").unique().sort("image_id")
     files = list_files(root, [FOLDER], (".dcm",)).with_columns(image_id=pl.col("name").str.head(-len(".dcm")))
@@ -48,7 +49,7 @@ def read(root: Path, *, seed: int) -> Benchmark:
     patients = present.with_columns(patient_id=pl.col("path").str.split("/").list.get(1).str.strip_suffix(".dcm"))
     images = split_by_hash(patients, seed, FRACTIONS)
     marked = rows.filter(pl.col("EncodedPixels") != NO_MASK).join(images, on="image_id", how="semi")
-    labels = long_labels(images, marked.with_columns(finding=pl.lit("EncodedPixels")), FINDINGS, root)
+    found = long_labels(images, marked.with_columns(finding=pl.lit("EncodedPixels")), FINDINGS, root)
     runs, absolute = decide_form(_runs(marked, path), _sizes(images, marked, root), path)
     masks = _masks(runs)
     counts = {
@@ -58,8 +59,8 @@ def read(root: Path, *, seed: int) -> Benchmark:
         "images_missing": listed.height - images.height,
         "masks": masks.height,
         "offsets_from_the_first_pixel": int(absolute),
-    } | count_kept(images, labels)
-    return Benchmark(images, labels, None, masks, counts, describe_rule(seed, FRACTIONS))
+    } | count_kept(images, found)
+    return Benchmark(images, found, None, masks, counts, describe_rule(seed, FRACTIONS))
 
 
 def decide_form(runs: pl.DataFrame, sizes: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, bool]:

@@ -45,24 +45,25 @@ NO_FINDING = "No finding"
 SIDES = ["x_min", "y_min", "x_max", "y_max"]
 
 
-def read(root: Path, *, seed: int, votes: int = 2) -> Benchmark:
+def read(root: Path, *, labels: str = LABELS, seed: int, votes: int = 2) -> Benchmark:
     """Read images, labels and boxes.
 
     Args:
-        root: holds train.csv and train/<image_id>.dicom.
+        root: holds the table and train/<image_id>.dicom.
+        labels: the table's name.
         seed: of the hash rule that splits the images.
         votes: radiologists of three who must name a finding.
 
     Raises:
         DatasetError: a file or column is missing, or a value is not as published.
     """
-    rows = _read_rows(find_label_file(root, [LABELS], SOURCE.name))
+    rows = _read_rows(find_label_file(root, labels, SOURCE.name))
     listed = rows.select("image_id", patient_id="image_id").unique().sort("image_id")
     files = list_files(root, [FOLDER], (SUFFIX,)).with_columns(image_id=pl.col("name").str.head(-len(SUFFIX)))
     images = split_by_hash(locate(listed, files, root / FOLDER, "image_id"), seed, FRACTIONS)
     named = rows.filter(pl.col("finding") != NO_FINDING).join(images, on="image_id", how="semi")
     agreed = named.filter(pl.col("rad_id").n_unique().over("image_id", "finding") >= votes)
-    labels = long_labels(images, agreed, FINDINGS, root)
+    found = long_labels(images, agreed, FINDINGS, root)
     boxes = agreed.select(
         "image_id",
         pl.col("finding").replace_strict(FINDINGS),
@@ -78,8 +79,8 @@ def read(root: Path, *, seed: int, votes: int = 2) -> Benchmark:
         "findings_outvoted": named.select("image_id", "finding").n_unique()
         - agreed.select("image_id", "finding").n_unique(),
         "boxes": boxes.height,
-    } | count_kept(images, labels)
-    return Benchmark(images, labels, boxes.sort(boxes.columns), None, counts, describe_rule(seed, FRACTIONS))
+    } | count_kept(images, found)
+    return Benchmark(images, found, boxes.sort(boxes.columns), None, counts, describe_rule(seed, FRACTIONS))
 
 
 def _read_rows(path: Path) -> pl.DataFrame:

@@ -93,7 +93,7 @@ def published() -> Mapping[str, Any]:
 def inspect_corpus(key: str, chosen: Corpus, root: Path, look: Look, *, configured: bool) -> Inspected:
     """Look at a corpus below data.root."""
     seen = _begin("corpus", key, CORPORA[key].SOURCE, root, chosen, configured=configured)
-    if seen.there:
+    if not seen.problems:
         try:
             images, counts = _read_corpus(key, chosen, seen.folder, look.seed)
             _compare(seen, counts, look)
@@ -108,8 +108,8 @@ def inspect_corpus(key: str, chosen: Corpus, root: Path, look: Look, *, configur
 def inspect_benchmark(key: str, chosen: BenchmarkFolder, root: Path, look: Look, *, configured: bool) -> Inspected:
     """Look at a benchmark below data.root."""
     seen = _begin("benchmark", key, BENCHMARKS[key].SOURCE, root, chosen, configured=configured)
-    if seen.there:
-        settings = chosen.model_dump(exclude={"folder", "labels"}, exclude_none=True)
+    if not seen.problems:
+        settings = chosen.model_dump(exclude={"folder"}, exclude_none=True)
         try:
             benchmark = BENCHMARKS[key].read(seen.folder, seed=look.seed, **settings)
             _compare(seen, benchmark.counts, look)
@@ -137,8 +137,8 @@ def _begin(
     elif not (seen.folder / chosen.labels).exists():
         setting = "corpus" if task == "corpus" else f"benchmarks.{key}"
         seen.problems.append(
-            f"{seen.folder / chosen.labels} is missing, whose change re-runs the reader: unpack it there, or name the "
-            f"file you have with {setting}.labels."
+            f"{seen.folder / chosen.labels} is missing: unpack it there, or name the file you have with "
+            f"{setting}.labels."
         )
     return seen
 
@@ -146,7 +146,7 @@ def _begin(
 def _read_corpus(key: str, chosen: Corpus, folder: Path, seed: int) -> tuple[pl.DataFrame, dict[str, int]]:
     """Images and counts; of MIMIC-CXR's reports only some are opened."""
     if key == "mimic_cxr":
-        images, counts = mimic_cxr.find_images(folder, chosen.views)
+        images, counts = mimic_cxr.find_images(folder, chosen.labels, chosen.views)
         studies = images.filter("has_report").unique("study_id").sort("study_id")
         some = studies.gather_every(max(1, studies.height // REPORTS)).head(REPORTS)
         told = mimic_cxr.select_reports(some, folder, chosen.sections)

@@ -46,8 +46,8 @@ def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[st
     """Read the corpus tables.
 
     Args:
-        root: holds metadata.csv and images/.
-        labels: not used, the table is metadata.csv.
+        root: holds the table and images/.
+        labels: the table's name.
         views: wanted values of view, out of PA, AP, AP Supine and AP Erect; none means all of these.
         sections: not used, the notes have no headed sections.
         seed: of the hash rule that splits the patients.
@@ -55,7 +55,7 @@ def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[st
     Raises:
         DatasetError: a file or column is missing, a value is not as published, or nothing remains.
     """
-    rows, counts = read_images(root, views, seed)
+    rows, counts = read_images(root, labels, views, seed)
     noted = rows.filter(pl.col("clinical_notes").is_not_null())
     study = pl.format("{}-{}", "patient_id", pl.col("clinical_notes").rank("dense").over("patient_id"))
     noted = noted.with_columns(study_id=study)
@@ -65,17 +65,17 @@ def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[st
     images = noted.drop("line", "clinical_notes", "finding")
     counts |= {"images_without_notes": rows.height - noted.height} | count_kept(studies, images)
     if studies.is_empty():
-        raise DatasetError(f"{root / METADATA} has no frontal X-ray with a file and notes: fetch the dataset again.")
+        raise DatasetError(f"{root / labels} has no frontal X-ray with a file and notes: fetch the dataset again.")
     return Corpus(studies, images, counts, describe_rule(seed, FRACTIONS))
 
 
-def read_images(root: Path, views: Sequence[str], seed: int) -> tuple[pl.DataFrame, dict[str, int]]:
+def read_images(root: Path, labels: str, views: Sequence[str], seed: int) -> tuple[pl.DataFrame, dict[str, int]]:
     """The frontal X-rays that have a file, once each: schemas.IMAGES but study_id, and line, finding, clinical_notes.
 
     Returns:
         The rows, sorted by image_id, and the counts of what was left out.
     """
-    path = find_label_file(root, [METADATA], SOURCE.name)
+    path = find_label_file(root, labels, SOURCE.name)
     unknown = sorted(set(views) - set(FRONTAL))
     if unknown:
         raise DatasetError(

@@ -43,7 +43,7 @@ def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[st
     Raises:
         DatasetError: the table or a column is missing, rows contradict each other, or nothing remains.
     """
-    path = find_label_file(root, [labels], SOURCE.name)
+    path = find_label_file(root, labels, SOURCE.name)
     table = _read_table(path)
     rule = "split column of the table" if table["split"].count() else describe_rule(seed, FRACTIONS)
     if not table["split"].count():

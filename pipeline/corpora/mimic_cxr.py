@@ -32,9 +32,9 @@ def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[st
     """Read the corpus tables.
 
     Args:
-        root: holds the csv.gz files and `files/p10/p10000032/s50414267/<dicom_id>.jpg` with
+        root: holds the csv.gz tables and `files/p10/p10000032/s50414267/<dicom_id>.jpg` with
             `files/p10/p10000032/s50414267.txt`.
-        labels: not used, the tables are the published two.
+        labels: the name of the table of metadata; the split is that of mimic-cxr-2.0.0-split.csv.gz.
         views: wanted values of ViewPosition, which leave out images without one; or none for all images.
         sections: wanted sections of the report, out of findings and impression.
         seed: not used, the split is the official one.
@@ -42,7 +42,7 @@ def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[st
     Raises:
         DatasetError: a file or column is missing, a value is not as published, or nothing remains.
     """
-    present, counts = find_images(root, views)
+    present, counts = find_images(root, labels, views)
     reported = present.filter("has_report").unique("study_id").sort("patient_id", "study_id")
     studies = select_reports(reported, root, sections)
     images = present.join(studies, on="study_id", how="semi").sort("patient_id", "study_id", "image_id")
@@ -55,7 +55,7 @@ def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[st
     return Corpus(studies, images, counts, "official split")
 
 
-def find_images(root: Path, views: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int]]:
+def find_images(root: Path, labels: str, views: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int]]:
     """The images of the wanted views that have a file; no image or report is opened.
 
     Returns:
@@ -64,8 +64,8 @@ def find_images(root: Path, views: Sequence[str]) -> tuple[pl.DataFrame, dict[st
     Raises:
         DatasetError: a table is missing or not as published.
     """
-    table = _read_tables(root)
-    viewed = with_view(table, root / METADATA, views)
+    table = _read_tables(root, labels)
+    viewed = with_view(table, root / labels, views)
     files = list_files(root, ["files"], (".jpg", ".txt"))
     present = viewed.join(files.select("path", "bytes"), on="path", how="inner")
     present = present.with_columns(has_report=pl.col("report_path").is_in(files["path"].implode()))
@@ -79,10 +79,10 @@ def find_images(root: Path, views: Sequence[str]) -> tuple[pl.DataFrame, dict[st
     }
 
 
-def _read_tables(root: Path) -> pl.DataFrame:
+def _read_tables(root: Path, labels: str) -> pl.DataFrame:
     """Every published image: ids, split, view, and where image and report should lie."""
-    metadata_file = find_label_file(root, [METADATA], SOURCE.name)
-    split_file = find_label_file(root, [SPLIT], SOURCE.name)
+    metadata_file = find_label_file(root, labels, SOURCE.name)
+    split_file = find_label_file(root, SPLIT, SOURCE.name)
     metadata = _ids_present(read_csv(metadata_file, {**IDS, "ViewPosition": pl.String}), metadata_file)
     splits = _ids_present(read_csv(split_file, {**IDS, "split": pl.String}), split_file)
     require(splits, split_file, "split", pl.col("split").is_in(SPLITS), "train, validate or test")

@@ -32,13 +32,12 @@ SECTIONS = ("FINDINGS", "IMPRESSION")  # the others (INDICATION, COMPARISON) are
 MAX_BYTES = 1_000_000  # of a report; the published ones have a few thousand
 
 
-def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[str], seed: int) -> Corpus:  # noqa: ARG001
+def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[str], seed: int) -> Corpus:
     """Read the corpus tables.
 
     Args:
-        root: holds ecgen-radiology/<n>.xml and, anywhere below, the images as PNG or DICOM; an image in both is read as
-            PNG.
-        labels: not used, the reports are in ecgen-radiology/.
+        root: holds the reports and, anywhere below, the images as PNG or DICOM; an image in both is read as PNG.
+        labels: the name of the folder of reports, <n>.xml.
         views: must name none.
         sections: wanted sections of the report, out of findings and impression.
         seed: of the hash rule that splits the reports.
@@ -49,7 +48,7 @@ def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[st
     check_folder(root, SOURCE.name)
     if views:
         raise DatasetError(f"{SOURCE.name} gives no view of its images: set corpus.views to [].")
-    reports, listed = _read_reports(root)
+    reports, listed = _read_reports(root, labels)
     present = listed.join(_list_images(root), on="key", how="inner", maintain_order="left")
     selected = [select_sections(text, sections) for text in reports["text"]]
     columns = pl.DataFrame(selected, schema={"report": pl.String, "sections": pl.String}, orient="row")
@@ -72,11 +71,11 @@ def read(root: Path, *, labels: str, views: Sequence[str], sections: Sequence[st
     return Corpus(studies, images.sort("image_id"), counts, describe_rule(seed, FRACTIONS))
 
 
-def _read_reports(root: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _read_reports(root: Path, folder: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Reports (study_id, text), and their images: study_id, image_id, and key, which its file's name holds."""
-    files = list_files(root, [REPORTS], (".xml",))
+    files = list_files(root, [folder], (".xml",))
     if files.is_empty():
-        raise DatasetError(f"{root / REPORTS} holds no XML reports: unpack those of {SOURCE.name} there.")
+        raise DatasetError(f"{root / folder} holds no XML reports: unpack those of {SOURCE.name} there.")
     reports, images = [], []
     for path in files["path"]:
         study, tree = Path(path).stem, _parse(root / path)

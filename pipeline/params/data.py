@@ -20,7 +20,7 @@ class Corpus(Section):
 
     name: Literal["mimic_cxr", "covid_chestxray", "openi", "csv"]
     folder: str  # below data.root; "." when data.root is the dataset itself
-    labels: str  # the file whose change re-runs the reader; the table of corpus csv
+    labels: str  # the table that is read, below the folder; of openi the folder of reports
     views: tuple[str, ...]  # wanted; none means all images, whether their view is known or not
     sections: tuple[Literal["findings", "impression"], ...] = Field(min_length=1)
 
@@ -42,7 +42,7 @@ class BenchmarkFolder(Section):
     """Where one benchmark lies."""
 
     folder: str  # below data.root; "." when data.root is the dataset itself
-    labels: str  # the file whose change re-runs the reader
+    labels: str  # the table that is read, below the folder; of covidx the test list
     votes: Annotated[int, Field(ge=1, le=3)] | None = None  # vinbigdata: radiologists of three who must name a finding
 
 

@@ -41,7 +41,7 @@ def test_findings_of_older_and_current_files(tmp_path: Path) -> None:
 
 def test_held_out_patients_only_and_the_corpus_split(tmp_path: Path) -> None:
     benchmark = read(tmp_path, [*FINDINGS * 30, "todo", "Unknown", "", "todo", "todo"])
-    corpus = CORPORA["covid_chestxray"].read(tmp_path, labels="", views=("PA",), sections=(), seed=0)
+    corpus = CORPORA["covid_chestxray"].read(tmp_path, labels="metadata.csv", views=("PA",), sections=(), seed=0)
     splits = dict(corpus.images.select("image_id", "split").iter_rows())
     assert set(benchmark.images["split"]) == {"validate", "test"}
     assert all(splits[image] == split for image, split in benchmark.images.select("image_id", "split").iter_rows())

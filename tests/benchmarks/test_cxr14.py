@@ -45,7 +45,7 @@ class Dataset:
             folder.mkdir(parents=True, exist_ok=True)
             if name not in self.absent:
                 (folder / name).write_bytes(b"png")
-        return BENCHMARKS["cxr14"].read(self.root, seed=0)
+        return BENCHMARKS["cxr14"].read(self.root, labels=self.entries_name, seed=0)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ The image files alone are not written: what lists the folders is told their name
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import published_layouts as layouts
@@ -15,7 +16,7 @@ from pipeline.benchmarks import BENCHMARKS, Benchmark
 
 @pytest.fixture
 def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def read(name: str, paths: list[str], **settings: int) -> Benchmark:
+    def read(name: str, paths: list[str], **settings: Any) -> Benchmark:
         listing = pl.DataFrame({"path": paths}).with_columns(
             name=pl.col("path").str.split("/").list.last(), bytes=pl.lit(1, pl.Int64)
         )
@@ -27,7 +28,8 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize("release", [2017, 2020])
 def test_cxr14(read, tmp_path: Path, release: int) -> None:
-    benchmark = read("cxr14", layouts.cxr14(tmp_path, release=release))
+    paths = layouts.cxr14(tmp_path, release=release)
+    benchmark = read("cxr14", paths, labels=next(path.name for path in tmp_path.glob("Data_Entry_2017*.csv")))
     assert benchmark.counts["images_published"] == benchmark.images.height == 112_120
     assert (benchmark.images["split"] == "test").sum() == benchmark.counts["images_test"] == 25_596
     assert benchmark.labels["finding"].n_unique() == 14
@@ -51,7 +53,7 @@ def test_rsna(read, tmp_path: Path) -> None:
 def test_siim_by_the_area_of_every_mask(read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absolute: bool) -> None:
     monkeypatch.setattr(BENCHMARKS["siim"], "read_size", lambda _: (layouts.SIDE, layouts.SIDE))
     paths, areas = layouts.siim(tmp_path, absolute=absolute)
-    benchmark = read("siim", paths)
+    benchmark = read("siim", paths, labels="stage_2_train.csv" if absolute else "train-rle.csv")
     counts = benchmark.counts
     assert (counts["rows_published"], counts["rows_without_mask"], counts["images_published"]) == (
         12_954,

@@ -23,7 +23,7 @@ def read(root: Path, *rows: str, missing: tuple[str, ...] = (), views: tuple[str
         if name and name not in missing:
             (root / "images" / name).write_bytes(b"image")
     (root / "metadata.csv").write_text("\n".join([HEADER, *rows]) + "\n")
-    return CORPORA["covid_chestxray"].read(root, labels="", views=views, sections=(), seed=0)
+    return CORPORA["covid_chestxray"].read(root, labels="metadata.csv", views=views, sections=(), seed=0)
 
 
 def test_notes_are_reports_and_every_drop_is_counted(tmp_path: Path) -> None:
@@ -75,4 +75,4 @@ def test_bad_values_are_named(tmp_path: Path) -> None:
         read(tmp_path, row("1", "a.jpg", notes=""))
     (tmp_path / "metadata.csv").write_text(HEADER.replace("clinical_notes", "notes") + "\n")
     with pytest.raises(DatasetError, match="lacks the column 'clinical_notes'"):
-        CORPORA["covid_chestxray"].read(tmp_path, labels="", views=VIEWS, sections=(), seed=0)
+        CORPORA["covid_chestxray"].read(tmp_path, labels="metadata.csv", views=VIEWS, sections=(), seed=0)

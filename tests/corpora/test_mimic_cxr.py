@@ -9,6 +9,7 @@ from pipeline.corpora import CORPORA, Corpus
 from pipeline.errors import DatasetError
 from pipeline.schemas import IMAGES, STUDIES, read_table, write_table
 
+TABLE = "mimic-cxr-2.0.0-metadata.csv.gz"
 METADATA = (
     "dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition,Rows,Columns,StudyDate,StudyTime"
 )
@@ -45,7 +46,9 @@ class Tree:
     def read(self, views: tuple[str, ...] = ("PA", "AP")) -> Corpus:
         for name, lines in (("metadata", self.metadata), ("split", self.split)):
             (self.root / f"mimic-cxr-2.0.0-{name}.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode() + b"\n"))
-        return CORPORA["mimic_cxr"].read(self.root, labels="", views=views, sections=("findings", "impression"), seed=0)
+        return CORPORA["mimic_cxr"].read(
+            self.root, labels=TABLE, views=views, sections=("findings", "impression"), seed=0
+        )
 
 
 @pytest.fixture
@@ -123,7 +126,7 @@ def test_a_subject_that_is_no_number_is_an_error(tree: Tree) -> None:
 def test_missing_tables_and_folders_are_named(tree: Tree, tmp_path: Path) -> None:
     tree.read()
     (tmp_path / "mimic-cxr-2.0.0-split.csv.gz").unlink()
-    read = partial(CORPORA["mimic_cxr"].read, labels="")
+    read = partial(CORPORA["mimic_cxr"].read, labels=TABLE)
     with pytest.raises(DatasetError, match=r"split\.csv\.gz is missing"):
         read(tmp_path, views=("PA",), sections=("findings",), seed=0)
     with pytest.raises(DatasetError, match="nowhere is missing: put MIMIC-CXR-JPG there"):

@@ -9,7 +9,7 @@ from pipeline.errors import DatasetError
 from pipeline.schemas import IMAGES, STUDIES, write_table
 
 WANTED = ("findings", "impression")
-read = partial(CORPORA["openi"].read, labels="", views=(), seed=0)
+read = partial(CORPORA["openi"].read, labels="ecgen-radiology", views=(), seed=0)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_bad_reports_are_named(root: Path, content: bytes, message: str) -> None
 
 def test_missing_data_is_named(root: Path) -> None:
     with pytest.raises(DatasetError, match=r"gives no view of its images: set corpus.views to \[\]"):
-        CORPORA["openi"].read(root, labels="", views=("PA",), sections=WANTED, seed=0)
+        CORPORA["openi"].read(root, labels="ecgen-radiology", views=("PA",), sections=WANTED, seed=0)
     for path in root.glob("CXR*.png"):
         path.unlink()
     with pytest.raises(DatasetError, match="holds no image of a report: 6 images are missing"):

@@ -3,6 +3,7 @@ from pathlib import Path
 import published_layouts as layouts
 import pytest
 
+from pipeline.errors import DatasetError
 from pipeline.params import compose
 from pipeline.schemas import IMAGES, LABELS, SPLITS, read_table
 from stages import benchmark
@@ -37,6 +38,15 @@ def test_a_derived_split_is_written_with_its_rule_and_seed(data: Path) -> None:
         images.select("patient_id", "split").iter_rows()
     )
     assert '"images_missing": 0' in (out / "counts.json").read_text()
+
+
+def test_the_named_label_file_is_read(data: Path) -> None:
+    lines = (data / "rsna-pneumonia/stage_2_train_labels.csv").read_text().splitlines()
+    (data / "rsna-pneumonia/mended.csv").write_text("\n".join(lines[:21]) + "\n")
+    images = read_table(run("rsna", "benchmarks.rsna.labels=mended.csv") / "images.parquet", IMAGES)
+    assert images.height == 20
+    with pytest.raises(DatasetError, match=r"nowhere\.csv is missing"):
+        run("rsna", "benchmarks.rsna.labels=nowhere.csv")
 
 
 def test_votes_reach_the_reader(data: Path) -> None:
