@@ -90,14 +90,16 @@ def published() -> Mapping[str, Any]:
     return content
 
 
-def inspect_corpus(key: str, chosen: Corpus, root: Path, look: Look, *, configured: bool) -> Inspected:
-    """Look at a corpus below data.root."""
+def inspect_corpus(
+    key: str, chosen: Corpus, root: Path, look: Look, needed: Mapping[str, int], *, configured: bool
+) -> Inspected:
+    """Look at a corpus below data.root; `needed` says how many images a split must have at least."""
     seen = _begin("corpus", key, CORPORA[key].SOURCE, root, chosen, configured=configured)
     if not seen.problems:
         try:
             images, counts = _read_corpus(key, chosen, seen.folder, look.seed)
             _compare(seen, counts, look)
-            _splits(seen, images, ("train", "validate"))
+            _splits(seen, images, needed)
             _views(seen, images)
             _decode(seen, images, look)
         except PipelineError as error:
@@ -105,15 +107,17 @@ def inspect_corpus(key: str, chosen: Corpus, root: Path, look: Look, *, configur
     return seen
 
 
-def inspect_benchmark(key: str, chosen: BenchmarkFolder, root: Path, look: Look, *, configured: bool) -> Inspected:
-    """Look at a benchmark below data.root."""
+def inspect_benchmark(
+    key: str, chosen: BenchmarkFolder, root: Path, look: Look, needed: Mapping[str, int], *, configured: bool
+) -> Inspected:
+    """Look at a benchmark below data.root; `needed` says how many images a split must have at least."""
     seen = _begin("benchmark", key, BENCHMARKS[key].SOURCE, root, chosen, configured=configured)
     if not seen.problems:
         settings = chosen.model_dump(exclude={"folder"}, exclude_none=True)
         try:
             benchmark = BENCHMARKS[key].read(seen.folder, seed=look.seed, **settings)
             _compare(seen, benchmark.counts, look)
-            _splits(seen, benchmark.images, ("validate", "test"))
+            _splits(seen, benchmark.images, needed)
             _findings(seen, benchmark)
             _decode(seen, benchmark.images, look)
         except PipelineError as error:
@@ -178,10 +182,14 @@ def _words(name: str) -> str:
     return name.replace("_published", " listed").replace("_", " ")
 
 
-def _splits(seen: Inspected, images: pl.DataFrame, needed: tuple[str, ...]) -> None:
+def _splits(seen: Inspected, images: pl.DataFrame, needed: Mapping[str, int]) -> None:
     sizes = {split: int((images["split"] == split).sum()) for split in SPLITS}
     seen.facts.append("splits: " + ", ".join(f"{split} {size:,}" for split, size in sizes.items()))
-    seen.problems += [f"{seen.folder} has no image in the split {split}." for split in needed if not sizes[split]]
+    seen.problems += [
+        f"{seen.folder} has {sizes[split] or 'no'} images in the split {split}; the experiment needs {least} or more."
+        for split, least in needed.items()
+        if sizes[split] < least
+    ]
 
 
 def _views(seen: Inspected, images: pl.DataFrame) -> None:

@@ -14,6 +14,7 @@ from pipeline.triplets.llm_server import check_endpoint
 LISTINGS = Path(".checkpoints/check")
 DRAWN = Path("data/phantom")  # the data.root that the pipeline fills itself
 TRUTH = "truth"  # what only phantoms have beside their datasets
+RETRIEVED = 10  # test images that retrieval needs: the largest K of its precision at K
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,19 @@ def _inspect(params: Params, root: Path, look: Look, dataset: str | None) -> Ite
         configured = key == params.corpus.name
         if dataset in (None, key) and (configured or key != "csv"):  # a table of one's own has no usual place
             chosen = params.corpus if configured else _usual_corpus(key)
-            yield inspect_corpus(key, chosen, root, look, configured=configured)
+            yield inspect_corpus(key, chosen, root, look, _corpus_needs(params, configured), configured=configured)
+    finetuned = (*params.finetune.benchmarks, *params.finetune.segmentation)
     for key in BENCHMARKS:
         if dataset in (None, key):
             folder = params.benchmarks.get(key, _usual_benchmark(key))
-            yield inspect_benchmark(key, folder, root, look, configured=key in params.benchmarks)
+            needed = {"train": int(key in finetuned), "validate": 1, "test": 1}
+            yield inspect_benchmark(key, folder, root, look, needed, configured=key in params.benchmarks)
+
+
+def _corpus_needs(params: Params, configured: bool) -> dict[str, int]:
+    """Images that each split of a corpus needs: test images only where the experiment tests on them."""
+    tested = max(int(bool(params.corpus_benchmarks)), RETRIEVED * bool(params.retrieval))
+    return {"train": 1, "validate": 1, "test": tested if configured else 0}
 
 
 def _usual_corpus(key: str) -> Corpus:
@@ -91,7 +100,11 @@ def _usual_benchmark(key: str) -> BenchmarkFolder:
 
 def _other_problems(params: Params) -> list[str]:
     """What the experiment needs beside readable datasets."""
-    problems = []
+    problems = [
+        f"{folder} is missing: set {setting} to where it is."
+        for setting, folder in _folders(params)
+        if not Path(folder).exists()
+    ]
     if not Path(params.extraction.graphs).is_file():
         problems.append(f"{params.extraction.graphs} is missing: set extraction.graphs to where the annotations are.")
     if params.extraction.source == "llm":
@@ -101,3 +114,15 @@ def _other_problems(params: Params) -> list[str]:
         except ParamsError as error:
             problems.append(str(error))
     return problems
+
+
+def _folders(params: Params) -> Iterator[tuple[str, str]]:
+    """The settings that name a folder, each with it; what may be an id on the hub is none."""
+    if params.extraction.source == "radgraph":
+        yield "extraction.radgraph.folder", params.extraction.radgraph.folder
+    if params.model.imported is not None:
+        yield "model.imported", params.model.imported
+    hub_or_folder = {"text_encoder.source": params.text_encoder.source}
+    if "imagenet" in params.finetune.inits and (params.finetune.benchmarks or params.finetune.segmentation):
+        hub_or_folder["finetune.imagenet"] = params.finetune.imagenet
+    yield from ((setting, name) for setting, name in hub_or_folder.items() if name.startswith(("/", "./", "../", "~")))

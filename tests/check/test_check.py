@@ -10,9 +10,11 @@ from typer.testing import CliRunner, Result
 from pipeline.benchmarks import BENCHMARKS
 from pipeline.check import Examined, examine, print_examined
 from pipeline.check.datasets import Inspected, published
+from pipeline.check.experiment import RETRIEVED, _other_problems
 from pipeline.cli import app
 from pipeline.corpora import CORPORA
 from pipeline.errors import DatasetError, ParamsError
+from pipeline.evaluation.retrieval import KS
 from pipeline.params import compose, parse_params
 from pipeline.schemas import BROKEN_IMAGES, read_table
 
@@ -109,6 +111,49 @@ def test_other_needs_of_the_experiment(data: Path) -> None:
     assert "extraction.llm.model is not set" in look(data, *llm).problems[0]
     assert "neither this machine nor a private network" in look(data, *llm, "extraction.llm.model=m").problems[0]
     assert not look(data, *llm, "extraction.llm.model=m", "extraction.llm.allow_remote=true").problems
+
+
+@pytest.mark.parametrize(
+    ("setting", "also"),
+    [
+        ("extraction.radgraph.folder", ["extraction.source=radgraph"]),
+        ("model.imported", []),
+        ("text_encoder.source", []),
+        ("finetune.imagenet", ["finetune.inits=[pretrained,imagenet]"]),
+    ],
+)
+def test_folders_that_the_experiment_names_must_be_there(setting: str, also: list[str]) -> None:
+    def lacking(folder: Path | str) -> list[str]:
+        _, values = compose(ROOT / "conf", ["corpus=mimic_cxr", f"{setting}={folder}", *also])
+        return [problem for problem in _other_problems(parse_params(values)) if setting in problem]
+
+    assert lacking("/nowhere/model") == [f"/nowhere/model is missing: set {setting} to where it is."]
+    assert lacking("../nowhere") == [f"../nowhere is missing: set {setting} to where it is."]
+    assert lacking(ROOT) == []
+    if setting in ("text_encoder.source", "finetune.imagenet"):
+        assert lacking("organisation/a_name_on_the_hub") == []
+
+
+def test_fine_tuning_needs_training_images(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BENCHMARKS["rsna"], "FRACTIONS", {"validate": 0.4, "test": 0.6})
+    assert look(data, dataset="rsna").problems == []
+    (problem,) = look(data, "finetune.benchmarks=[rsna]", dataset="rsna").problems
+    assert problem.endswith("rsna-pneumonia has no images in the split train; the experiment needs 1 or more.")
+
+
+def test_a_corpus_without_test_patients_cannot_be_tested_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    rows = [f"{n}.png,Clear.,{n},{'validate' if n % 4 else 'train'}" for n in range(40)]
+    layouts.fill(tmp_path, [row.split(",")[0] for row in rows])
+    (tmp_path / "studies.csv").write_text("\n".join(["image,report,patient,split", *rows]) + "\n")
+    assert look(tmp_path, "corpus=csv").problems == []
+    (problem,) = look(tmp_path, "corpus=csv", "corpus_benchmarks=[mimic16]").problems
+    assert "has no images in the split test; the experiment needs 1 or more" in problem
+    tested = "\n".join(["image,report,patient,split", *rows]).replace("validate", "test", RETRIEVED - 1)
+    (tmp_path / "studies.csv").write_text(tested + "\n")
+    assert look(tmp_path, "corpus=csv", "corpus_benchmarks=[mimic16]").problems == []
+    (problem,) = look(tmp_path, "corpus=csv", "retrieval=[corpus]").problems
+    assert f"has 9 images in the split test; the experiment needs {max(KS)} or more" in problem
 
 
 def test_one_dataset_alone_decides(data: Path) -> None:
