@@ -235,10 +235,9 @@ def read_table(path: Path, schema: pa.Schema) -> pl.DataFrame:
     if not path.is_file():
         raise TableError(f"{path} is missing: run `dvc repro` to build it, or `dvc pull` to fetch it.")
     try:
-        table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
+        frame = pl.from_arrow(_conform(pq.read_table(path), path, schema))
+    except (pa.ArrowException, pl.exceptions.PolarsError, OSError, ValueError) as error:  # whatever damage makes of it
         raise TableError(f"{path} is not a readable Parquet file ({error}): delete it and run `dvc repro`.") from error
-    frame = pl.from_arrow(_conform(table, path, schema))
     assert isinstance(frame, pl.DataFrame)
     return frame
 
