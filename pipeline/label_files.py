@@ -7,12 +7,13 @@ remedy. What a column means is the readers' business, and images are never opene
 import csv
 import gzip
 import os
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -22,6 +23,12 @@ DataType: TypeAlias = pl.DataType | type[pl.DataType]
 
 MAX_DEPTH = 5  # folders below a dataset's root; a link that points upwards ends here
 SHOWN = 40  # characters of an unexpected value that a message shows
+QUOTING = (
+    "restore the file as published, or mend that line: a value that holds commas, quotes or line breaks stands in "
+    "double quotes, and each quote in it is doubled."
+)
+ESCAPED = re.compile("[\udc80-\udcff]")  # what `surrogateescape` makes of bytes that are not UTF-8
+csv.field_size_limit(2**24)  # characters of a value: a report may have more than csv's own limit, a file no end
 
 
 @dataclass(frozen=True)
@@ -93,8 +100,8 @@ def read_csv(
         The wanted columns, and `line`: where in the file the row begins, counted from 1.
 
     Raises:
-        DatasetError: a column is missing, a row has too few or too many fields, a value is not of the declared type,
-            or the file is damaged.
+        DatasetError: a column is missing or occurs twice, a row has too few or too many fields, a value is not of the
+            declared type, or the file is damaged.
     """
     records = _records(path)
     header = [name.strip() for name in next(records, (1, []))[1]]
@@ -105,15 +112,16 @@ def read_csv(
             f"restore the file as published, or name the column so."
         )
     extra = optional or {}
+    for name in (*columns, *extra):
+        if header.count(name) > 1:
+            raise DatasetError(f"{path} has the column {name!r} twice in its first line: keep one of them.")
     columns = {**columns, **{name: kind for name, kind in extra.items() if name in header}}
     width = max(index for index, name in enumerate(header) if name) + 1
     pick = itemgetter(*(header.index(name) for name in columns))
     rows = []
     for line, record in records:
         if len(record) < width or any(record[width:]):
-            raise DatasetError(
-                f"{path}, line {line}: {len(record)} fields instead of {width}: restore the file as published."
-            )
+            raise DatasetError(f"{path}, line {line}: {len(record)} fields instead of {width}: {QUOTING}")
         rows.append((line, *pick(record)) if len(columns) > 1 else (line, pick(record)))
     text = pl.DataFrame(rows, schema={"line": pl.Int64, **dict.fromkeys(columns, pl.String)}, orient="row")
     absent = {name: pl.lit(None, kind) for name, kind in extra.items() if name not in columns}
@@ -124,13 +132,9 @@ def read_lines(path: Path) -> pl.DataFrame:
     """Read a list with one entry a line: columns `line` (from 1) and `text` (stripped, empty lines left out).
 
     Raises:
-        DatasetError: the file is not UTF-8 text.
+        DatasetError: the file is not UTF-8 text, or cannot be read.
     """
-    try:
-        lines = path.read_text("utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, error) from error
-    numbered = pl.DataFrame({"line": range(1, len(lines) + 1), "text": lines})
+    numbered = pl.DataFrame(list(enumerate(_lines(path), start=1)), {"line": pl.Int64, "text": pl.String}, orient="row")
     return numbered.with_columns(pl.col("text").str.strip_chars()).filter(pl.col("text") != "")
 
 
@@ -200,31 +204,32 @@ def _walk(folder: str, relative: str, endings: tuple[str, ...], depth: int, foun
                 _walk(entry.path, path, endings, depth - 1, found)
 
 
-def _open_text(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Every record that is not blank, with the line it begins on."""
     line = 1
+    reader = csv.reader(_lines(path), strict=True)
     try:
-        with _open_text(path) as text:
-            reader = csv.reader(text, strict=True)
-            for record in reader:
-                if record:
-                    yield line, record
-                line = reader.line_num + 1
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error) as error:
-        raise _damaged(path, error, line) from error
+        for record in reader:
+            if record:
+                yield line, record
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DatasetError(f"{path}, line {line}, cannot be read ({error}): {QUOTING}") from error
 
 
-def _damaged(path: Path, error: Exception, line: int | None = None) -> DatasetError:
-    where = f"{path}, line {line}," if line else f"{path}"
-    if isinstance(error, UnicodeDecodeError):
-        return DatasetError(f"{where} is not UTF-8 text: fetch the file again, or save it as UTF-8.")
-    return DatasetError(f"{where} cannot be read ({error}): fetch the file again.")
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file, plain or gzipped, with their ends; the first that is no text is an error."""
+    how: Mapping[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+    try:
+        with gzip.open(path, "rt", **how) if path.suffix == ".gz" else path.open(**how) as text:
+            for number, line in enumerate(text, start=1):
+                if not line.isascii() and ESCAPED.search(line):
+                    raise DatasetError(
+                        f"{path}, line {number}, is not UTF-8 text: fetch the file again, or save it as UTF-8."
+                    )
+                yield line
+    except (OSError, EOFError, zlib.error) as error:
+        raise DatasetError(f"{path} cannot be read ({error}): fetch the file again.") from error
 
 
 def _typed(text: pl.DataFrame, path: Path, columns: Mapping[str, DataType]) -> pl.DataFrame:

@@ -39,7 +39,10 @@ def test_gzip_and_a_single_column(tmp_path: Path) -> None:
         ('a,b\n"x\ny",1\nz,one\n', "line 4: b is 'one' instead of a value of type Int64"),
         ("a,b\nx,1.5\n", "line 2: b is '1.5'"),
         (b"a,b\n\xff,1\n", "not UTF-8"),
-        ('a,b\n"x,1\n', "line 2, cannot be read"),
+        (b"a,b\n" + b"x,1\n" * 900 + b"x\xe9,1\n" + b"x,1\n" * 9000, "line 902, is not UTF-8 text"),
+        ('a,b\n"x,1\n', "line 2, cannot be read .*: restore the file as published, or mend that line: a value that"),
+        ("a,b\nx, y,1\n", "line 2: 3 fields instead of 2: restore the file as published, or mend that line: a value"),
+        ("a,b,a\nx,1,y\n", "has the column 'a' twice in its first line: keep one of them"),
     ],
 )
 def test_what_is_not_as_published_is_named(tmp_path: Path, text: str | bytes, message: str) -> None:
@@ -66,6 +69,19 @@ def test_any_bytes_give_a_table_or_a_dataset_error(tmp_path_factory: pytest.Temp
     for read in (lambda: read_csv(path, {"a": pl.String, "b": pl.Float32}), lambda: read_lines(path)):
         with suppress(DatasetError):
             assert "line" in read().columns
+
+
+def test_a_line_that_is_no_text_is_named_wherever_it_stands(tmp_path: Path) -> None:
+    content = "\ufeffone\r\n".encode() + b"two\n" * 5000 + b"thr\xe9e\n" + b"four\n" * 5000
+    with pytest.raises(DatasetError, match=r"list\.txt, line 5002, is not UTF-8 text: .* or save it as UTF-8"):
+        read_lines(write(tmp_path, content, "list.txt"))
+    with pytest.raises(DatasetError, match=r"list\.csv\.gz, line 5002, is not UTF-8 text"):
+        read_csv(write(tmp_path, gzip.compress(content), "list.csv.gz"), {"one": pl.String})
+
+
+def test_a_value_may_be_as_long_as_a_report_with_all_its_addenda(tmp_path: Path) -> None:
+    path = write(tmp_path, f'a,b\n"{"Clear. " * 30_000}",1\n')
+    assert read_csv(path, {"a": pl.String})["a"].str.len_chars().item() == 7 * 30_000 - 1
 
 
 def test_lines_keep_their_numbers(tmp_path: Path) -> None:
