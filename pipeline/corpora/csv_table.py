@@ -6,6 +6,7 @@ row is a study. Without a split column, patients are split by the hash rule. Mes
 
 from collections.abc import Sequence
 from pathlib import Path
+from posixpath import normpath
 from stat import S_ISREG
 
 import polars as pl
@@ -92,6 +93,7 @@ def _read_table(path: Path) -> pl.DataFrame:
     rows = read_csv(path, COLUMNS, OPTIONAL)
     _refuse(rows, path, pl.col("image").is_null(), "image is empty")
     _refuse(rows, path, pl.col("image").str.starts_with("/"), "image is no path relative to the table")
+    _refuse(rows, path, pl.col("image").str.contains("\\", literal=True), "image has a backslash where a / must be")
     _refuse(rows, path, pl.col("patient").is_null(), "patient is empty")
     _refuse(rows, path, pl.col("view").str.len_chars() > VIEW_LETTERS, f"view has more than {VIEW_LETTERS} letters")
     if rows["split"].count():
@@ -101,14 +103,15 @@ def _read_table(path: Path) -> pl.DataFrame:
     if rows["study"].count():
         _refuse(rows, path, pl.col("study").is_null(), "study is empty")
     rows = rows.with_columns(pl.col("study").fill_null(pl.col("image")))
-    _refuse(rows, path, pl.col("image").is_duplicated(), "an image is listed twice")
+    one_name = pl.Series([normpath(image) for image in rows["image"]])  # a.png and ./a.png are one image
+    _refuse(rows, path, one_name.is_duplicated(), "an image is listed twice")
     _refuse(rows, path, pl.col("split").n_unique().over("patient") > 1, "a patient is in two splits")
     _refuse(rows, path, pl.col("patient").n_unique().over("study") > 1, "a study has two patients")
     _refuse(rows, path, pl.col("report").drop_nulls().n_unique().over("study") > 1, "a study has two reports")
     return rows
 
 
-def _refuse(rows: pl.DataFrame, path: Path, wrong: pl.Expr, problem: str) -> None:
+def _refuse(rows: pl.DataFrame, path: Path, wrong: pl.Expr | pl.Series, problem: str) -> None:
     """Raise an error that names the rows by their lines; values may hold a patient's name or a report's words."""
     lines = rows.filter(wrong)["line"].head(LINES_SHOWN + 1).to_list()
     if lines:
