@@ -10,6 +10,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -172,7 +173,8 @@ def list_files(root: Path, folders: Sequence[str], suffixes: Sequence[str]) -> p
     Args:
         root: the dataset's folder.
         folders: where to look, relative to root ("" is root itself); those that do not exist are passed over.
-        suffixes: wanted endings in lower case, compared without regard to case.
+        suffixes: wanted endings in lower case, compared without regard to case. Names that begin with a dot, such as
+            macOS's ._1.png, and links to nowhere are passed over.
 
     Returns:
         `path` relative to root with "/", `name`, `bytes`; sorted by path.
@@ -198,8 +200,11 @@ def _walk(folder: str, relative: str, endings: tuple[str, ...], depth: int, foun
     with os.scandir(folder) as entries:
         for entry in entries:
             path = prefix + entry.name
+            if entry.name.startswith("."):
+                continue
             if entry.name.lower().endswith(endings):
-                found.append((path, entry.name, entry.stat().st_size))
+                with suppress(FileNotFoundError):
+                    found.append((path, entry.name, entry.stat().st_size))
             elif depth and entry.is_dir():
                 _walk(entry.path, path, endings, depth - 1, found)
 

@@ -102,6 +102,13 @@ def test_listing_finds_files_at_any_depth_in_order(tmp_path: Path) -> None:
     assert listed.rows() == [("a/1.png", "1.png", 1), ("b/deep/er/2.PNG", "2.PNG", 3)]
 
 
+def test_a_link_to_nowhere_is_a_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(b"x")
+    for name in ("2.png", "folder"):
+        (tmp_path / name).symlink_to(tmp_path / "nowhere")
+    assert list_files(tmp_path, [""], (".png",))["path"].to_list() == ["1.png"]
+
+
 def test_a_link_that_points_upwards_ends(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/1.png").write_bytes(b"x")

@@ -27,6 +27,13 @@ def test_the_folder_is_the_label(root: Path) -> None:
     assert benchmark.counts["images_of_Viral Pneumonia"] == 10
 
 
+def test_what_macos_adds_is_no_image(root: Path) -> None:
+    for name in ("COVID/images/._COVID-1.png", "Normal/images/.cache/Normal-1.png"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"\0\5\26\7")
+    assert BENCHMARKS["rahman"].read(root, seed=0).counts["images"] == 100
+
+
 def test_an_empty_folder_is_named(root: Path) -> None:
     for path in (root / "Normal/images").iterdir():
         path.unlink()
