@@ -5,12 +5,13 @@ Pixels are numbered column by column. The tables name no patient, so a study fol
 by the hash rule.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
 
 from pipeline.benchmarks.base import Benchmark, count_kept, locate, long_labels, split_by_hash
-from pipeline.errors import DatasetError
+from pipeline.errors import DatasetError, ImageError
 from pipeline.images.dicom import read_size
 from pipeline.label_files import Source, find_label_file, list_files, read_csv, require
 from pipeline.splits import describe_rule
@@ -39,7 +40,6 @@ def read(root: Path, *, labels: str = LABELS, seed: int) -> Benchmark:
 
     Raises:
         DatasetError: a file or column is missing, a value is not as published, or the form of the runs is unclear.
-        ImageError: the size of an image with a mask cannot be read.
     """
     path = find_label_file(root, labels, SOURCE.name)
     rows = _read_rows(path)
@@ -50,13 +50,15 @@ def read(root: Path, *, labels: str = LABELS, seed: int) -> Benchmark:
     images = split_by_hash(patients, seed, FRACTIONS)
     marked = rows.filter(pl.col("EncodedPixels") != NO_MASK).join(images, on="image_id", how="semi")
     found = long_labels(images, marked.with_columns(finding=pl.lit("EncodedPixels")), FINDINGS, root)
-    runs, absolute = decide_form(_runs(marked, path), _sizes(images, marked, root), path)
+    sizes = _sizes(images, marked, root)
+    runs, absolute = decide_form(_runs(marked.join(sizes, on="image_id", how="semi"), path), sizes, path)
     masks = _masks(runs)
     counts = {
         "rows_published": rows.height,
         "rows_without_mask": rows.height - rows.filter(pl.col("EncodedPixels") != NO_MASK).height,
         "images_published": listed.height,
         "images_missing": listed.height - images.height,
+        "images_unreadable": marked["image_id"].n_unique() - sizes.height,  # they have no mask
         "masks": masks.height,
         "offsets_from_the_first_pixel": int(absolute),
     } | count_kept(images, found)
@@ -115,18 +117,23 @@ def _read_rows(path: Path) -> pl.DataFrame:
 def _runs(marked: pl.DataFrame, path: Path) -> pl.DataFrame:
     """One row per run, in the file's order."""
     if marked.is_empty():
-        raise DatasetError(f"{path} has no mask for any image present: fetch the rest of the images.")
+        raise DatasetError(f"{path} has no mask for any readable image: fetch the rest of the images.")
     numbers = pl.col("EncodedPixels").str.extract_all(r"\d+").cast(pl.List(pl.Int64))
     pairs = {"offset": numbers.list.gather_every(2, 0), "length": numbers.list.gather_every(2, 1)}
     return marked.select("line", "image_id", **pairs).explode("offset", "length")
 
 
 def _sizes(images: pl.DataFrame, marked: pl.DataFrame, root: Path) -> pl.DataFrame:
-    """Height and width of the images that have a mask, from their headers."""
-    needed = images.join(marked, on="image_id", how="semi").select("image_id", "path")
-    sizes = [read_size(root / path) for path in needed["path"]]
-    columns = {"height": pl.Series([size[1] for size in sizes]), "width": pl.Series([size[0] for size in sizes])}
-    return needed.select("image_id").with_columns(**columns)
+    """Image_id, height and width of the images that have a mask, from their headers.
+
+    Those whose header cannot be read are left out here: the images stage lists them, or stops where they are too many.
+    """
+    sizes = []
+    for image, path in images.join(marked, on="image_id", how="semi").select("image_id", "path").iter_rows():
+        with suppress(ImageError):
+            width, height = read_size(root / path)
+            sizes.append((image, height, width))
+    return pl.DataFrame(sizes, {"image_id": pl.String, "height": pl.Int64, "width": pl.Int64}, orient="row")
 
 
 def _first_misfit(runs: pl.DataFrame) -> int | None:

@@ -167,7 +167,7 @@ def _compare(seen: Inspected, counts: Mapping[str, int], look: Look) -> None:
         if name.startswith(("positive_", "images_train", "images_validate", "images_test", "studies_")):
             continue  # shown as labels and splits
         seen.counts.append(f"{_words(name)} {count:,}" + (f" of {expected[name]:,}" if name in expected else ""))
-        if name.endswith("_missing") and count:
+        if name.endswith(("_missing", "_unreadable")) and count:
             seen.oddities.append(f"{_words(name)}: {count:,}")
     for name, count in expected.items():
         if counts[name] != count:

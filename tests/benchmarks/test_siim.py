@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from pipeline.benchmarks import BENCHMARKS, Benchmark
 from pipeline.benchmarks.siim import decide_form
-from pipeline.errors import DatasetError, ImageError
+from pipeline.errors import DatasetError
 
 HEIGHT, WIDTH = 12, 10
 
@@ -158,11 +158,18 @@ def test_no_mask_beside_a_mask_is_an_error(tmp_path: Path) -> None:
         read(tmp_path, "a, 5 2", "a, -1")
 
 
-def test_an_unreadable_header_of_a_masked_image_is_named(tmp_path: Path) -> None:
-    read(tmp_path, "a, 5 2")
-    path = tmp_path / "dicom-images-train/study-a/series-a/a.dcm"
-    path.write_bytes(b"nothing")
-    with pytest.raises(ImageError, match=r"a\.dcm has no readable DICOM header"):
+def test_an_image_with_an_unreadable_header_has_no_mask_and_stays_listed(tmp_path: Path) -> None:
+    whole = read(tmp_path, "a, 5 2", "b, 7 2", "b, 20 1", "c, 9 3")
+    (tmp_path / "dicom-images-train/study-b/series-b/b.dcm").write_bytes(b"nothing")
+    benchmark = BENCHMARKS["siim"].read(tmp_path, seed=0)
+    assert benchmark.counts["images_unreadable"] == 1
+    assert benchmark.masks is not None
+    assert benchmark.masks["image_id"].to_list() == ["a", "c"]
+    assert benchmark.images["image_id"].equals(whole.images["image_id"])
+    assert benchmark.labels.equals(whole.labels)
+    for name in "ac":
+        (tmp_path / f"dicom-images-train/study-{name}/series-{name}/{name}.dcm").write_bytes(b"nothing")
+    with pytest.raises(DatasetError, match="has no mask for any readable image"):
         BENCHMARKS["siim"].read(tmp_path, seed=0)
 
 
