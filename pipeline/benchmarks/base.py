@@ -54,6 +54,11 @@ def locate(listed: pl.DataFrame, files: pl.DataFrame, root: Path, key: str) -> p
     return present
 
 
+def ends_inside(start: str, length: str, side: int) -> pl.Expr:
+    """Whether a side of a box ends within an image of so many pixels, or in the one after, as rounding may have it."""
+    return pl.col(start) + pl.col(length) <= side + 1
+
+
 def split_by_hash(present: pl.DataFrame, seed: int, fractions: Mapping[str, float]) -> pl.DataFrame:
     """The images table of a dataset that tells no more of its patients than patient_id."""
     unknown = {"view": pl.lit(None, pl.String), "sex": pl.lit(None, pl.String), "age": pl.lit(None, pl.Float32)}

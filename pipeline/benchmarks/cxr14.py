@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.benchmarks.base import Benchmark, count_kept, locate, long_labels
+from pipeline.benchmarks.base import Benchmark, count_kept, ends_inside, locate, long_labels
 from pipeline.errors import DatasetError
 from pipeline.label_files import Source, find_label_file, list_files, read_csv, read_lines, require, unexpected
 from pipeline.splits import describe_rule, hash_split, keep_patients_apart
@@ -39,6 +39,8 @@ FINDINGS = {
     "Hernia": "hernia",
 }
 BOX_FINDINGS = FINDINGS | {"Infiltrate": FINDINGS["Infiltration"]}  # the box list's own spelling
+PIXELS = 1024  # of an image, in both directions
+OLDEST = 120  # years; the first release has a few ages of 148 to 414
 YEARS_PER_UNIT = {"": 1.0, "Y": 1.0, "M": 1 / 12, "D": 1 / 365.25}  # the first release wrote ages as 058Y
 
 
@@ -70,6 +72,7 @@ def read(root: Path, *, labels: str = ENTRIES, seed: int) -> Benchmark:
         "images_published": entries.height,
         "images_of_patients_in_two_splits": chosen.height - apart.height,
         "images_missing": apart.height - images.height,
+        f"ages_over_{OLDEST}": images["age"].null_count(),
         "boxes": boxes.height,
     } | count_kept(images, found)
     rule = f"official test list; the others {describe_rule(seed, FRACTIONS)}"
@@ -110,6 +113,7 @@ def _read_lists(root: Path) -> pl.DataFrame:
 def _images(listed: pl.DataFrame, seed: int) -> pl.DataFrame:
     age = pl.col("Patient Age").str.extract(r"^(\d+)").cast(pl.Float32)
     unit = pl.col("Patient Age").str.extract(r"([YMD]?)$").replace_strict(YEARS_PER_UNIT, return_dtype=pl.Float32)
+    years = age * unit
     carved = hash_split(listed["Patient ID"].cast(pl.String), seed, FRACTIONS)
     return listed.select(
         image_id="Image Index",
@@ -118,7 +122,7 @@ def _images(listed: pl.DataFrame, seed: int) -> pl.DataFrame:
         split=pl.when(pl.col("split") == "test").then("split").otherwise(carved),
         view="View Position",
         sex="Patient Gender",
-        age=age * unit,
+        age=pl.when(years <= OLDEST).then(years),
     ).sort("image_id")
 
 
@@ -138,10 +142,11 @@ def _read_boxes(path: Path) -> pl.DataFrame:
     sides = {"Bbox [x": "x", "y": "y", "w": "width", "h]": "height"}
     rows = read_csv(path, {"Image Index": pl.String, "Finding Label": pl.String, **dict.fromkeys(sides, pl.Float32)})
     require(rows, path, "Finding Label", pl.col("Finding Label").is_in(list(BOX_FINDINGS)), "one of the 14 findings")
-    for name in ("w", "h]"):
-        require(rows, path, name, pl.col(name) > 0, "a length above 0")
-    for name in ("Bbox [x", "y"):
-        require(rows, path, name, pl.col(name) >= 0, "a position from 0")
+    for start, length in (("Bbox [x", "w"), ("y", "h]")):
+        require(rows, path, length, pl.col(length) > 0, "a length above 0")
+        require(rows, path, start, pl.col(start) >= 0, "a position from 0")
+        inside = ends_inside(start, length, PIXELS)
+        require(rows, path, length, inside, f"a length that ends within {PIXELS} pixels")
     finding = pl.col("Finding Label").replace_strict(BOX_FINDINGS)
     boxes = rows.select(image_id="Image Index", finding=finding, **{new: old for old, new in sides.items()})
     if boxes.is_empty():

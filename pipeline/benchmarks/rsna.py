@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.benchmarks.base import Benchmark, count_kept, locate, long_labels, split_by_hash
+from pipeline.benchmarks.base import Benchmark, count_kept, ends_inside, locate, long_labels, split_by_hash
 from pipeline.label_files import Source, find_label_file, list_files, read_csv, require
 from pipeline.splits import describe_rule
 
@@ -23,6 +23,7 @@ SOURCE = Source(
 FRACTIONS = {"train": 0.5, "validate": 0.2, "test": 0.3}
 FINDINGS = {"Target": "pneumonia"}
 SIDES = ["x", "y", "width", "height"]
+PIXELS = 1024  # of an image, in both directions
 
 
 def read(root: Path, *, labels: str = LABELS, seed: int) -> Benchmark:
@@ -66,4 +67,7 @@ def _read_labels(path: Path) -> pl.DataFrame:
         box = pl.col(name).is_not_null() & (pl.col(name) >= 0 if name in "xy" else pl.col(name) > 0)
         as_published = pl.when(positive).then(box).otherwise(pl.col(name).is_null())
         require(rows, path, name, as_published, "a side of a box where Target is 1 and empty where it is 0")
+    for start, length in (("x", "width"), ("y", "height")):
+        inside = ends_inside(start, length, PIXELS).fill_null(value=True)
+        require(rows, path, length, inside, f"a length that ends within {PIXELS} pixels")
     return rows.rename({"patientId": "image_id"})

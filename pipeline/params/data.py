@@ -28,7 +28,7 @@ class Corpus(Section):
 class Phantom(Section):
     """How many phantoms to draw, and how large."""
 
-    size: Annotated[int, Field(ge=64, le=2048)]  # pixels
+    size: Annotated[int, Field(ge=64, le=1024)]  # pixels
     studies: Positive  # of the pre-training corpus
     cxr14: Positive  # images of each benchmark
     rsna: Positive

@@ -119,6 +119,14 @@ def test_old_ages_have_units(dataset: Dataset) -> None:
     assert dataset.read().images["age"].to_list()[:2] == [1.5, 60]
 
 
+def test_ages_that_nobody_has_are_null_and_counted(dataset: Dataset) -> None:
+    for row, age in enumerate(("414", "120", "148M")):
+        dataset.entries[row] = entry(dataset.entries[row].split(",")[0], "No Finding", row // 2 + 1, age=age)
+    benchmark = dataset.read()
+    assert benchmark.images["age"].to_list()[:3] == [None, 120, pytest.approx(148 / 12)]
+    assert benchmark.counts["ages_over_120"] == 1
+
+
 def test_severity_comes_from_the_phantoms_truth(dataset: Dataset) -> None:
     dataset.root = dataset.root / "nih"
     dataset.root.mkdir()
@@ -152,6 +160,11 @@ def test_bad_entries_are_named(dataset: Dataset, line: str, message: str) -> Non
 def test_bad_boxes_and_lists_are_named(dataset: Dataset) -> None:
     dataset.boxes = ["00000001_000.png,Infiltrate,225.08,547.01,86.7,0"]
     with pytest.raises(DatasetError, match=r"BBox_List_2017.csv, line 2: h\] is '0.0' instead of a length above 0"):
+        dataset.read()
+    dataset.boxes = ["00000001_000.png,Infiltrate,1000.5,0.0,24.5,1024.0"]
+    assert dataset.read().counts["boxes"] == 1
+    dataset.boxes.append("00000001_000.png,Infiltrate,900,900,5000,100")
+    with pytest.raises(DatasetError, match=r"line 3: w is '5000\.0' instead of a length that ends within 1024 pixels"):
         dataset.read()
     dataset.boxes = ["00000001_000.png,Fracture,1,1,1,1"]
     with pytest.raises(DatasetError, match="Finding Label is 'Fracture'"):

@@ -48,6 +48,8 @@ def test_splits_follow_the_hash_rule(tmp_path: Path) -> None:
         ("a,1,1,,5,1", "line 3: width is empty"),
         ("a,1,-1,5,5,1", "line 3: y is '-1.0'"),
         ("a,1,1,5,wide,1", "line 3: height is 'wide' instead of a value of type Float32"),
+        ("a,1,1,5,9e6,1", "line 3: height is '9000000.0' instead of a length that ends within 1024 pixels"),
+        ("a,900,1,200,5,1", "line 3: width is '200.0' instead of a length that ends within 1024 pixels"),
         ("z,1,1,5,5,1", "line 2: Target is '0' instead of the same in all rows of an image"),
     ],
 )
