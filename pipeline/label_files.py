@@ -39,7 +39,7 @@ class Source:
     Attributes:
         name: how people call it.
         folder: its usual folder below data.root.
-        label_files: what its reader reads beside images and reports, below that folder.
+        label_files: what its reader reads beside images and reports, below that folder; `labels` renames the first.
         licence: under which its images may be used.
         access: where to ask for it.
     """
