@@ -281,7 +281,8 @@ class _Trainer:
         rows = over_processes(self.fabric, torch.cat([window, asked], dim=1), "mean").cpu()
         rows, stops = rows[:, :-1], bool(rows[0, -1] > 0)
         self.window = []
-        self._check_finite(rows)
+        for step, row in enumerate(rows.tolist(), self.progress.step - len(rows) + 1):
+            self._require_finite(step, dict(zip(self.columns, row, strict=True)))
         self.progress.rows.append(rows)
         speed = self.meter.read(len(rows) * self.config.batch)
         values = dict(zip(self.columns, rows.double().mean(0).tolist(), strict=True))
@@ -289,24 +290,22 @@ class _Trainer:
         bar.logged(self.progress.step, self._epoch(), values["loss"], speed["images_per_second"])
         return stops
 
-    def _check_finite(self, rows: Tensor) -> None:
-        bad = ~rows.isfinite()
-        if not bad.any():
-            return
-        first = int(bad.any(1).nonzero()[0])
-        names = ", ".join(name for name, is_bad in zip(self.columns, bad[first].tolist(), strict=True) if is_bad)
-        step = self.progress.step - len(rows) + first + 1
-        raise TrainingError(
-            f"Step {step} of {self.steps} gave values that are not finite ({names}): lower train.lr = "
-            f"{self.config.lr} or set train.clip; checkpoints from before are kept in {self.checkpoints}."
-        )
+    def _require_finite(self, step: int, values: Mapping[str, float]) -> None:
+        names = ", ".join(name for name, value in values.items() if not math.isfinite(value))
+        if names:
+            raise TrainingError(
+                f"Step {step} of {self.steps} gave values that are not finite ({names}): lower train.lr = "
+                f"{self.config.lr} or set train.clip, which starts the training anew; the last good checkpoints of "
+                f"these settings are kept in {self.checkpoints}."
+            )
 
     def _end_epoch(self, bar: TrainingBar) -> None:
         """Validate, add a row to the curves, and keep the weights if they are the best so far."""
         found = self.method.validate(self.model, self.validation, self.config.batch, self.fabric)
+        validated = _validation_row(found)
+        self._require_finite(self.progress.step, validated)
         means = torch.cat(self.progress.rows).double().mean(0).tolist()
         self.progress.rows = []
-        validated = _validation_row(found)
         row = {"step": self.progress.step, "epoch": self._epoch(), **dict(zip(self.columns, means, strict=True))}
         self.progress.curves.append({**row, "lr": self._lr(), **validated})
         self._report(validated)

@@ -46,8 +46,9 @@ def auroc(scores: Tensor, positive: Tensor, labelled: Tensor) -> Tensor:
         labelled: bool [n, N], the entries that count.
 
     Returns:
-        [N] in 0..1, NaN where a column has no positives or no negatives.
+        [N] in 0..1, NaN where a column has no positives or no negatives, or a labelled score is NaN.
     """
+    unordered = (scores.isnan() & labelled).any(0)
     scores = scores.masked_fill(~labelled, torch.inf).T.contiguous()  # [N, n]; the others rank above all that count
     ordered = scores.sort(dim=1).values
     below = torch.searchsorted(ordered, scores)
@@ -55,7 +56,7 @@ def auroc(scores: Tensor, positive: Tensor, labelled: Tensor) -> Tensor:
     positives, negatives = (positive & labelled).T, (~positive & labelled).T
     n_positive, n_negative = positives.sum(1), negatives.sum(1)
     above = (rank.double() * positives).sum(1) - n_positive * (n_positive + 1) / 2
-    return above / (n_positive * n_negative)  # 0 / 0 is NaN
+    return (above / (n_positive * n_negative)).masked_fill(unordered, torch.nan)  # 0 / 0 is NaN
 
 
 def by_name(names: Sequence[str], values: Tensor) -> dict[str, float | None]:

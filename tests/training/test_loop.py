@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -215,6 +216,15 @@ def test_values_that_are_not_finite_stop_it(tmp_path):
         tiny.train(tmp_path, lr=1e30, min_lr=1e-4, warmup_epochs=1, clip=0.0)
 
 
+def test_a_validation_that_is_not_finite_stops_it(tmp_path):
+    """The only step measured its loss before it ruined the weights."""
+    once = {"batch": 48, "epochs": 1, "optimizer": "sgd", "lr": 1e30, "warmup_epochs": 0.0, "clip": 0.0}
+    with pytest.raises(TrainingError, match=r"Step 1 of 1 .*validation_loss, validation_existence_pathology.*1e\+30"):
+        tiny.train(tmp_path, data=(tiny.examples(48, 1), tiny.examples(31, 2)), **once)
+    assert not list(tmp_path.rglob("*.safetensors"))
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_the_terms_at_fault_are_named(tmp_path):
     model = tiny.dataclasses.replace(tiny.MODEL, tau=1e-2)
     prompts = tiny.queries()
@@ -242,7 +252,8 @@ def test_good_checkpoints_outlive_a_bad_step(tmp_path):
             return found if Fails.served <= 6 else found.float() * math.nan
 
     data = tiny.Examples(Fails(images.images.tensor), images.image_rows, images.labels, images.label_rows)
-    with pytest.raises(TrainingError, match="Step 7 of 15"):
+    message = r"Step 7 of 15 .*train\.clip, which starts the training anew; the last good checkpoints .* kept in "
+    with pytest.raises(TrainingError, match=message + re.escape(str(tmp_path / "checkpoints"))):
         tiny.train(tmp_path, data=(data, tiny.examples(31, 2)))
     assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == [
         "step-000000005.pt",

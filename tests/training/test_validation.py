@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,3 +22,21 @@ def test_auroc_against_sklearn(seed, n, queries, ties):
             assert abs(found[query] - roc_auc_score(truth, scores[kept, query])) < 1e-9
         else:
             assert found[query].isnan()
+
+
+def test_auroc_of_a_labelled_nan_is_undefined():
+    scores = torch.tensor([0.1, 0.2, 0.3, 0.4])[:, None].repeat(1, 3)
+    scores[1] = torch.nan
+    labelled = torch.ones(4, 3, dtype=torch.bool)
+    labelled[1, 1] = False
+    scores[1, 2] = 0.2
+    found = auroc(scores, torch.tensor([[False], [True], [False], [True]]).expand(4, 3), labelled)
+    assert found[0].isnan()
+    assert found[1:].tolist() == [1.0, 0.75]
+
+
+@pytest.mark.parametrize("number", [1, 7])
+def test_auroc_of_nothing_but_nan_is_undefined(number):
+    positive = torch.arange(10) < number
+    found = auroc(torch.full((10, 1), torch.nan), positive[:, None], torch.ones(10, 1, dtype=torch.bool))
+    assert found.isnan().all()
