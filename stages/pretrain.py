@@ -14,6 +14,7 @@ from pipeline.model_card import CardInputs, model_card
 from pipeline.networks.io import StoredModel, load_medslip, save_model
 from pipeline.params import Params
 from pipeline.tracking import Training, project_root, training_run
+from pipeline.training.checkpoints import remove_checkpoints
 from pipeline.training.data import Examples
 from pipeline.training.loop import Result, TrainConfig, pretrain
 from pipeline.training.medslip import MeDSLIPMethod
@@ -56,6 +57,7 @@ def train(params: Params, chosen: ModuleType) -> None:
             counts = json.loads(Path("reports/corpus.json").read_text())
             write_record(training, describe(training, chosen.NAME, method, validated, counts, imported=None))
             tracked.finish(model_hash())
+            remove_checkpoints(checkpoints)  # last: whatever fails before it costs no training
 
 
 def take(params: Params, folder: Path) -> None:

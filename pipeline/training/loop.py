@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmResta
 
 from pipeline.errors import TrainingError
 from pipeline.training.augmentation import augment
-from pipeline.training.checkpoints import load_checkpoint, remove_checkpoints, save_checkpoint
+from pipeline.training.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.training.data import Batch, Examples, Plan, mix, training_batches
 from pipeline.training.method import Method, Targets
 from pipeline.training.processes import Precision, over_processes, share_batch_norm
@@ -121,7 +121,8 @@ def pretrain(
         train: examples to learn from, at least one batch.
         validation: examples that choose the best epoch, at least one.
         out: folder of the two models.
-        checkpoints: folder to resume from, to be named by a hash of all that determines the training.
+        checkpoints: folder to resume from, to be named by a hash of all that determines the training. The last ones
+            stay there, for whoever writes down what came of it to remove.
         log: is called with metrics and the number of steps done, in the leading process.
         fabric: the processes, from `processes.launch`.
 
@@ -135,7 +136,6 @@ def pretrain(
     trainer.run()
     if fabric.is_global_zero:
         trainer.write_models(out)
-        remove_checkpoints(checkpoints)
     fabric.barrier()
     return trainer.result()
 

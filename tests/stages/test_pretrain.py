@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,7 +85,7 @@ def draw_images(project: Path) -> pl.DataFrame:
     return images
 
 
-def pretrain(project: Path, *overrides: str) -> str:
+def pretrain(project: Path, *overrides: str, fails: bool = False) -> str:
     """Run the stage; what it printed."""
     tiny = ["scale=tiny", "train.epochs=2", "train.batch=8", "train.log_every=2", "threads=1", "model.depths=[1,1]"]
     text, _ = compose(ROOT / "conf", [*tiny, "model.widths=[8,16]", *overrides])
@@ -100,7 +101,7 @@ def pretrain(project: Path, *overrides: str) -> str:
         timeout=600,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode != 0) == fails, done.stderr
     return done.stderr
 
 
@@ -117,6 +118,21 @@ def test_of_two_processes_one_logs_all_curves_to_one_run(project: Path) -> None:
     assert {name: steps[f"training/{name}"] for name in validated} == {name: [5, 10] for name in validated}
     assert (project / "models/pretrained/best/model.safetensors").is_file()
     assert yaml.safe_load((project / "reports/pretrain/metrics.json").read_text())["steps"] == 10
+
+
+def test_a_disk_that_fills_up_after_the_training_costs_none_of_it(project: Path) -> None:
+    record = project / "models/pretrained/training.json"
+    record.parent.mkdir(parents=True)
+    record.symlink_to("/dev/full")
+    assert "No space left on device" in pretrain(project, fails=True)
+    best, curves = project / "models/pretrained/best/model.safetensors", project / "reports/pretrain/curves.csv"
+    first = best.read_bytes(), curves.read_bytes()
+    shutil.rmtree(project / "models/pretrained")  # as DVC does before it runs a stage again
+    curves.unlink()
+    assert "Resumed after step 10 of 10" in pretrain(project)
+    assert (best.read_bytes(), curves.read_bytes()) == first
+    assert record.is_file()
+    assert not any((project / ".checkpoints/pretrain").iterdir())
 
 
 def test_medfilip_leaves_a_model_that_loads_alone(project: Path) -> None:

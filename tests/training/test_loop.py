@@ -1,7 +1,9 @@
+import dataclasses
 import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,7 +53,10 @@ def test_what_it_reports(whole):
     assert any("images_per_second" in metrics for _, metrics in log)
     assert {step for step, _ in log} == {2, 4, 5, 6, 8, 10, 12, 14, 15}
     assert set(result.auroc["pathology"]) == {"bar", "beam", "board"}
-    assert not (folder / "checkpoints").exists()
+    assert [path.name for path in sorted((folder / "checkpoints").iterdir())] == [
+        "step-000000014.pt",
+        "step-000000015.pt",
+    ]
 
 
 class Waits(TorchDispatchMode):
@@ -72,7 +77,7 @@ def test_only_logged_steps_wait_for_the_device(tmp_path):
     with Waits() as waits:
         tiny.train(tmp_path, lambda *_: seen.append((waits.fetched, waits.made)), epochs=1, log_every=4, batch=8)
     fetched, made = zip(*seen[:2], strict=True)  # after 2 steps, the first checkpoint, and after 4
-    assert fetched[1] - fetched[0] == fetched[0] == 2  # by the look itself, of values that are on the host by then
+    assert fetched[1] - fetched[0] == fetched[0] == 1  # by the look itself, of a value that is on the host by then
     assert made[1] == made[0]
 
 
@@ -129,6 +134,15 @@ def test_signals_stop_after_the_step_and_resume_bit_for_bit(whole, tmp_path, num
     assert same_models(tmp_path, whole[0])
 
 
+def test_what_ended_is_not_trained_again_while_its_checkpoints_stay(whole, tmp_path):
+    shutil.copytree(whole[0] / "checkpoints", tmp_path / "checkpoints")
+    log = []
+    again = tiny.train(tmp_path, lambda *logged: log.append(logged))
+    assert again == dataclasses.replace(whole[1], resumed_at=15)
+    assert log == []
+    assert same_models(tmp_path, whole[0])
+
+
 KILLED = """if True:
     import os, signal, sys
     from pathlib import Path
@@ -166,7 +180,6 @@ def test_sigkill_at_any_moment_resumes_bit_for_bit(whole, tmp_path, when, last, 
     assert resumed.resumed_at == last
     assert f"Resumed after step {last} of 15" in capsys.readouterr().err
     assert same_models(tmp_path, whole[0])
-    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_a_full_disk_stops_it_and_room_lets_it_go_on_bit_for_bit(whole, tmp_path):
@@ -198,7 +211,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_bit_for_bit(whole, tmp
 
 
 def test_dropout_resumes_bit_for_bit_too(tmp_path):
-    model = tiny.dataclasses.replace(tiny.MODEL, dropout=0.3)
+    model = dataclasses.replace(tiny.MODEL, dropout=0.3)
     tiny.train(tmp_path / "a", model=model, epochs=2)
 
     def die(_metrics, step):
@@ -226,7 +239,7 @@ def test_a_validation_that_is_not_finite_stops_it(tmp_path):
 
 
 def test_the_terms_at_fault_are_named(tmp_path):
-    model = tiny.dataclasses.replace(tiny.MODEL, tau=1e-2)
+    model = dataclasses.replace(tiny.MODEL, tau=1e-2)
     prompts = tiny.queries()
     broken = tiny.Queries(prompts.pathologies, prompts.anatomies, prompts.pathology_vectors, prompts.anatomy_vectors)
     broken.anatomy_vectors[0, 0] = math.nan
@@ -279,13 +292,13 @@ def test_without_positives_the_loss_chooses(tmp_path):
     "switch", [{"disentangle": False}, {"icl": False}, {"icl_scale": "learned", "learn_tau": True}]
 )
 def test_switches_of_the_model_train(tmp_path, switch):
-    found = tiny.train(tmp_path, model=tiny.dataclasses.replace(tiny.MODEL, **switch), epochs=1)
+    found = tiny.train(tmp_path, model=dataclasses.replace(tiny.MODEL, **switch), epochs=1)
     assert math.isfinite(found.curves[0]["loss"])
     assert (found.curves[0]["icl"] == 0) == (switch == {"icl": False})
 
 
 def test_without_icl_its_weight_does_not_matter(tmp_path):
-    model = tiny.dataclasses.replace(tiny.MODEL, icl=False)
+    model = dataclasses.replace(tiny.MODEL, icl=False)
     tiny.train(tmp_path / "a", model=model, epochs=1)
     tiny.train(tmp_path / "b", model=model, loss=LossConfig(icl_weight=5.0), epochs=1)
     weights = [load_file(tmp_path / run / "out/last/model.safetensors") for run in "ab"]
