@@ -41,7 +41,8 @@ class TrainConfig:
     Attributes:
         epochs: at least 1.
         batch: images per step over all processes, at least 1.
-        parts: how many smaller batches a step's gradients are accumulated over; divides the batch.
+        parts: how many smaller batches a step's gradients are accumulated over; divides the batch. Batch normalisation
+            sees each of them alone, though all processes' share of it.
         optimizer: "adamw" or "sgd", both with a momentum of 0.9.
         lr: peak learning rate, above 0.
         min_lr: first and last learning rate, above 0, at most lr.
@@ -119,7 +120,7 @@ def pretrain(
         method: what is trained.
         config: how long and how fast.
         train: examples to learn from, at least one batch.
-        validation: examples that choose the best epoch, at least one.
+        validation: examples that choose the best epoch, at least one per process.
         out: folder of the two models.
         checkpoints: folder to resume from, to be named by a hash of all that determines the training. The last ones
             stay there, for whoever writes down what came of it to remove.
@@ -132,6 +133,11 @@ def pretrain(
     """
     if not len(validation):
         raise TrainingError("The validation split has no images, so no epoch can be chosen: give it some patients.")
+    if len(validation) < fabric.world_size:  # the others would wait for a process without images for ever
+        raise TrainingError(
+            f"The validation split has {len(validation)} images for {fabric.world_size} processes, and each needs one: "
+            "give it more patients or lower train.devices."
+        )
     trainer = _Trainer(method, config, train, validation, fabric, checkpoints, log)
     trainer.run()
     if fabric.is_global_zero:

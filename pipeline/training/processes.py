@@ -59,16 +59,17 @@ class SharedBatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise [B, C, H, W] by the mean and variance per channel over all processes."""
+        """Normalise [B, C, H, W] by the mean and variance per channel over all processes, in float32."""
         if not self.training:
             return super().forward(x)
-        moments = torch.stack([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))])
+        values = x.float()
+        moments = torch.stack([values.mean((0, 2, 3)), values.square().mean((0, 2, 3))])
         mean, square = _Sum.apply(moments) / torch.distributed.get_world_size()  # type: ignore[no-untyped-call]
-        variance = square - mean.square()
+        variance = (square - mean.square()).clamp(min=0)  # rounding takes that of a constant below
         self._track(mean.detach(), variance.detach(), x.numel() // x.shape[1] * torch.distributed.get_world_size())
         scale = self.weight * (variance + self.eps).rsqrt()
-        normalised: Tensor = x * scale.view(1, -1, 1, 1) + (self.bias - mean * scale).view(1, -1, 1, 1)
-        return normalised
+        normalised: Tensor = values * scale.view(1, -1, 1, 1) + (self.bias - mean * scale).view(1, -1, 1, 1)
+        return normalised.to(x.dtype)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, number: int) -> None:

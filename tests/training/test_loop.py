@@ -13,6 +13,8 @@ import pytest
 import tiny_training as tiny
 import torch
 from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.errors import TrainingError
@@ -305,10 +307,40 @@ def test_without_icl_its_weight_does_not_matter(tmp_path):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_two_processes_give_the_loss_curve_of_one(whole, tmp_path):
+def two_processes(folder, **changes):
+    """A training by two processes that is given up after two minutes."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, tiny.__file__, str(tmp_path), "2"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, tiny.__file__, str(folder), json.dumps({"devices": 2, **changes})]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_two_processes_give_the_loss_curve_of_one(whole, tmp_path):
+    done = two_processes(tmp_path)
     assert done.returncode == 0, done.stderr
     for ours, wanted in zip(json.loads((tmp_path / "curves.json").read_text()), whole[1].curves, strict=True):
+        assert ours == pytest.approx(wanted, rel=1e-5)
+
+
+def test_two_processes_of_half_precision_stay_near_it(whole, tmp_path):
+    done = two_processes(tmp_path, precision="bf16-mixed")
+    assert done.returncode == 0, done.stderr
+    for ours, wanted in zip(json.loads((tmp_path / "curves.json").read_text()), whole[1].curves, strict=True):
+        assert ours["loss"] == pytest.approx(wanted["loss"], rel=0.02)
+
+
+def test_fewer_validation_images_than_processes(tmp_path):
+    done = two_processes(tmp_path, validation=1)
+    assert done.returncode != 0
+    assert "The validation split has 1 images for 2 processes, and each needs one: give it more" in done.stderr
+
+
+def test_accumulated_parts_give_the_step_of_the_whole_batch(tmp_path, monkeypatch):
+    """But for batch normalisation, which sees each part alone and here sees none."""
+
+    def frozen(norm, x):
+        return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+
+    monkeypatch.setattr(nn.BatchNorm2d, "forward", frozen)
+    once, twice = (tiny.train(tmp_path / str(parts), parts=parts, epochs=2) for parts in (1, 2))
+    for ours, wanted in zip(twice.curves, once.curves, strict=True):
         assert ours == pytest.approx(wanted, rel=1e-5)

@@ -1,6 +1,6 @@
 """A training of seconds: bright bars say which finding is where, so that there is something to learn.
 
-Run as a script it trains with so many processes: `python tiny_training.py FOLDER PROCESSES`.
+Run as a script it trains with some changes: `python tiny_training.py FOLDER '{"devices": 2}'`.
 """
 
 import dataclasses
@@ -64,10 +64,12 @@ def queries():
     return Queries(("bar", "beam", "board"), ("left lung", "right lung", "other"), *vectors)
 
 
-def train(folder, log=lambda metrics, step: None, model=MODEL, loss=None, augment=AUGMENT, data=None, **changes):
+def train(
+    folder, log=lambda *_: None, model=MODEL, loss=None, augment=AUGMENT, data=None, validation=31, **changes
+):  # fmt: skip
     config = dataclasses.replace(TRAIN, **changes)
     method = MeDSLIPMethod(model, loss or LossConfig(), queries(), augment, config.seed)
-    return train_method(method, folder, log, data or (examples(90, 1), examples(31, 2)), config)
+    return train_method(method, folder, log, data or (examples(90, 1), examples(validation, 2)), config)
 
 
 def train_method(method, folder, log, splits, config):
@@ -77,6 +79,6 @@ def train_method(method, folder, log, splits, config):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    found = train(Path(sys.argv[1]), devices=int(sys.argv[2]))
+    found = train(Path(sys.argv[1]), **json.loads(sys.argv[2]))
     if found.leader:
         (Path(sys.argv[1]) / "curves.json").write_text(json.dumps(found.curves))
