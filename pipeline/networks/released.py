@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
 
 # The paper's sizes, and where the released code departs from the paper.
 RELEASED = MeDSLIPConfig(mask="linear", shared_norm=True, icl_similarity="dot")
+STARTS = (b"PK", b"\x80")  # of torch's zip archives and of pickles
 ALIASES = {"disease_embedding_layer": "pathology_embedding_layer"}  # in the authors' grounding sample
 TRAINING_ONLY = {"dropout", "icl", "icl_similarity", "icl_scale", "tau", "learn_tau"}  # no answer depends on them
 SHOWN = 3  # names in an error
@@ -57,7 +59,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         ModelError: the file is missing or damaged, holds more than plain data, or no state dict.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _load(path)
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing: give the path of the downloaded checkpoint.") from error
     except pickle.UnpicklingError as error:
@@ -139,8 +141,16 @@ def _shapes() -> dict[str, tuple[int, ...]]:
         return {name: tuple(tensor.shape) for name, tensor in MeDSLIP(RELEASED).state_dict().items()}
 
 
+def _load(path: Path) -> Any:
+    with path.open("rb") as file:
+        if not file.read(2).startswith(STARTS):
+            raise ValueError("such as a web page stored in place of the file")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def _canonical(name: str) -> str:
-    module, dot, rest = name.partition(".")
+    """The authors' name of a parameter, also of a model that was stored as wrapped for several GPUs."""
+    module, dot, rest = name.removeprefix("module.").partition(".")
     return ALIASES.get(module, module) + dot + rest
 
 

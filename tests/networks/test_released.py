@@ -106,6 +106,12 @@ def test_the_other_name_of_the_prompt_layer_is_known(state, tmp_path):
     assert read_checkpoint(tmp_path / "checkpoint.pth").keys() == state.keys()
 
 
+def test_names_of_a_model_wrapped_for_several_gpus_are_known(state, tmp_path):
+    wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
+    torch.save({"model": wrapped}, tmp_path / "checkpoint.pth")
+    assert read_checkpoint(tmp_path / "checkpoint.pth").keys() == state.keys()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -157,9 +163,10 @@ def test_missing_and_damaged_files_are_named(tmp_path):
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(ModelError, match=r"checkpoint\.pth is no readable"):
         read_checkpoint(path)
-    path.write_bytes(b"")
-    with pytest.raises(ModelError, match=r"checkpoint\.pth is no readable"):
-        read_checkpoint(path)
+    for content in (b"", b"<!DOCTYPE html>\n<title>Sign in</title>", b"version https://git-lfs.github.com/spec/v1\n"):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=r"checkpoint\.pth is no readable torch checkpoint: download it anew"):
+            read_checkpoint(path)
 
 
 @pytest.mark.parametrize(
