@@ -33,7 +33,7 @@ class AugmentConfig:
         crop: smallest and largest area of the random resized crop, fractions of the image in (0, 1].
         aspect: largest ratio of the crop's sides, at least 1.
         interpolation: of the resampling.
-        operations: how many of RandAugment's operations are applied, 0 to 4.
+        operations: how many of RandAugment's operations are drawn, 0 to 4; each is applied with probability 0.5.
         magnitude: of those operations, 0 to 10.
         rotate: further rotation by up to so many degrees either way.
         shift: further translation by up to this fraction of the side either way.
@@ -163,7 +163,8 @@ def _operate(pixels: Tensor, choice: Tensor, magnitude: float) -> Tensor:
 
 
 def _chosen(choice: Tensor, name: str) -> Tensor:
-    return (choice * len(OPERATIONS)).long() == OPERATIONS.index(name)
+    """Which images an operation is applied to: the lower half of the draws applies none, as in the released code."""
+    return ((2 * choice - 1) * len(OPERATIONS)).floor().long() == OPERATIONS.index(name)
 
 
 def _jitter(pixels: Tensor, draws: Tensor, config: AugmentConfig) -> Tensor:

@@ -65,7 +65,7 @@ def slow_geometry(image, u, config):
     size = len(image)
     y, x = ((np.mgrid[0:size, 0:size] + 0.5) / size) * 2 - 1
     for k in reversed(range(config.operations)):
-        name, sign = OPERATIONS[int(u[11 + 2 * k] * 10)], -1 if u[12 + 2 * k] < 0.5 else 1
+        name, sign = OPERATIONS[int((2 * u[11 + 2 * k] - 1) * 10)], -1 if u[12 + 2 * k] < 0.5 else 1
         level = sign * config.magnitude / 10
         angle = math.radians(30) * level
         if name == "shear_x":
@@ -96,7 +96,7 @@ def slow_geometry(image, u, config):
 def test_one_resampling_equals_the_operations_in_turn(seed, flip, operations):
     config = AugmentConfig(flip, (0.3, 1.0), 4 / 3, "bilinear", operations, 7.0, rotate=9.0, shift=0.1)
     images, u = random_images(4, 20, seed), draws(4, seed)
-    u[:, 11::2] = 0.5 + u[:, 11::2] / 2  # geometric operations only
+    u[:, 11::2] = 0.75 + u[:, 11::2] / 4  # geometric operations only
     found = augment(images, u, config)
     for image, numbers, ours in zip(images.numpy(), u.double().numpy(), found[:, 0], strict=True):
         np.testing.assert_allclose(ours.numpy() * 255, slow_geometry(image, numbers, config), atol=0.25)
@@ -127,7 +127,7 @@ def test_photometric_operations_against_pillow(ours, theirs, low, high):
 def test_each_image_gets_the_operation_it_drew(name):
     images, u = random_images(3, 32, 4, 30, 180), draws(3)
     u[:, 11] = 0.0
-    u[1, 11] = (OPERATIONS.index(name) + 0.5) / 10
+    u[1, 11] = 0.5 + (OPERATIONS.index(name) + 0.5) / 20
     found = augment(images, u, changed(operations=1, magnitude=7.0))
     pixels = images[1:2].unsqueeze(1).float()
     wanted = {
@@ -139,6 +139,14 @@ def test_each_image_gets_the_operation_it_drew(name):
     }[name]
     torch.testing.assert_close(found[1:2], wanted / 255, atol=1e-3, rtol=0)
     torch.testing.assert_close(found[[0, 2]], plain(images)[[0, 2]], atol=1e-4, rtol=0)
+
+
+def test_half_of_the_operations_drawn_are_applied():
+    images, u = random_images(1, 32, 4, 30, 180).repeat(200, 1, 1), draws(200)
+    u[:, 11] = (torch.arange(200) + 0.5) / 200
+    found = augment(images, u, changed(operations=1, magnitude=7.0))
+    same = (found - plain(images)).abs().amax((1, 2, 3)) < 1e-4
+    assert same.tolist() == [True] * 110 + [False] * 90  # a tenth of those applied are the identity
 
 
 @settings(max_examples=20)
