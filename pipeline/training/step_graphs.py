@@ -35,16 +35,15 @@ class StepGraphs:
     def __call__(self, batches: Sequence[Batch]) -> Tensor:
         """What the step measures of some batches."""
         shapes = tuple(tensor.shape for batch in batches for tensor in batch.tensors())
-        if shapes not in self._graphs and len(self._graphs) < MOST_SHAPES:
+        if shapes in self._graphs:
+            graph = self._graphs[shapes] = self._graphs[shapes] or self._capture(batches)
+            measured = graph.replay(batches)
+            for parameter, gradient in zip(self._parameters, graph.gradients, strict=True):
+                parameter.grad = gradient
+            return measured
+        if len(self._graphs) < MOST_SHAPES:
             self._graphs[shapes] = None  # kernels are compiled and chosen in this call, which no graph can hold
-            return self._step(batches)
-        if shapes not in self._graphs:
-            return self._step(batches)
-        graph = self._graphs[shapes] = self._graphs[shapes] or self._capture(batches)
-        measured = graph.replay(batches)
-        for parameter, gradient in zip(self._parameters, graph.gradients, strict=True):
-            parameter.grad = gradient
-        return measured
+        return self._step(batches)
 
     def _capture(self, batches: Sequence[Batch]) -> "_Graph":
         """Record a step without running it."""
