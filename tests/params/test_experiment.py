@@ -2,12 +2,14 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import torch
 
 from pipeline.benchmarks import BENCHMARKS
 from pipeline.corpora import CORPORA
 from pipeline.errors import ParamsError
 from pipeline.params import BENCHMARKS as KNOWN
 from pipeline.params import Corpus, compose, parse_params
+from pipeline.training.augmentation import DRAWS, AugmentConfig, augment, plain
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,6 +58,9 @@ def test_the_papers_medfilip():
     assert params.train.restarts > 0
     assert params.text_encoder.source == "emilyalsentzer/Bio_ClinicalBERT"
     assert (params.loss.itm, params.loss.ssm, params.loss.plain, params.loss.texts) == ("ce", True, 0.0, 0)
+    images, draws = torch.randint(256, (20, 16, 16), dtype=torch.uint8), torch.rand(20, DRAWS)
+    varied = augment(images, draws, AugmentConfig(**params.augment.model_dump()))
+    torch.testing.assert_close(varied, plain(images), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(
