@@ -308,10 +308,10 @@ def test_without_icl_its_weight_does_not_matter(tmp_path):
 
 
 def two_processes(folder, **changes):
-    """A training by two processes that is given up after two minutes."""
+    """A training by two processes that is given up after a while."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, tiny.__file__, str(folder), json.dumps({"devices": 2, **changes})]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_two_processes_give_the_loss_curve_of_one(whole, tmp_path):
