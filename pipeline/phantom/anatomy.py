@@ -24,10 +24,11 @@ class Chest:
         board, case, marks: where to draw, what, and where the organs lie.
         heart: path length through the heart, 0..1.
         belly: coverage of what lies below the diaphragms.
-        lungs: coverage of each lung, 0..1, [S, S].
+        cavities: coverage of each pleural cavity, 0..1, [S, S].
+        lungs: coverage of each lung: its whole cavity, until a pneumothorax takes from it.
         lung: of both.
-        rim: distance from the lungs' border.
-        depth: path length through the lungs, 0..1; less where the heart lies before them.
+        rim: distance from the cavities' border.
+        depth: path length through the cavities, 0..1; less where the heart lies before them.
         across: distance from the spine's line, 1 at the thoracic wall.
         tissue: attenuation of what the lungs hold; a pneumothorax displaces it.
         solid: attenuation of everything else.
@@ -38,6 +39,7 @@ class Chest:
     marks: Landmarks
     heart: Field
     belly: Field
+    cavities: dict[str, Field]
     lungs: dict[str, Field]
     lung: Field
     rim: Field
@@ -64,15 +66,17 @@ def draw_chest(case: Case, size: int) -> Chest:
     """Lay out and draw the anatomy of a case, organs moved by its findings included."""
     film = case.acquisition
     board, marks = Board(size, film.tilt, film.zoom, film.shift), place_landmarks(case)
-    lungs = {side: board.fill(marks.lung(side)) for side in SIGN}
-    lung = np.maximum(lungs["left"], lungs["right"])
+    cavities = {side: board.fill(marks.lung(side)) for side in SIGN}
+    lung = np.maximum(cavities["left"], cavities["right"])
     rim = inner_distance(lung)
     heart = _heart_depth(board, marks)
     depth = lung * (1 - np.float32(0.5) * heart) * np.sqrt(1 - (1 - np.minimum(rim / 0.12, 1)) ** 2)
     across = np.abs(board.x) / _wall(board, marks)
     belly = board.fill(_under_diaphragms(marks))
     nothing = np.zeros_like(lung)
-    chest = Chest(board, case, marks, heart, belly, lungs, lung, rim, depth, across, nothing, nothing.copy())
+    chest = Chest(
+        board, case, marks, heart, belly, cavities, dict(cavities), lung, rim, depth, across, nothing, nothing.copy()
+    )
     chest.solid = _trunk(chest) + _mediastinum(chest) + _skeleton(chest) - _airway(chest)
     chest.tissue = _parenchyma(chest)
     return chest

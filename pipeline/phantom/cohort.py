@@ -57,7 +57,7 @@ def sample_cohort(
         share: of the studies that must show a wanted finding.
         allowed: findings that may occur.
         normal: probability of a study without disease among the other studies.
-        returning: probability that the same patient comes again.
+        returning: probability that the same patient comes again, unless a lasting disease forbids a normal study.
     """
     visits: list[Visit] = []
     turn = 0
@@ -65,8 +65,11 @@ def sample_cohort(
         required: tuple[str, ...] = ()
         if rng.random() < share:
             required, turn = (wanted[turn % len(wanted)],), turn + 1
+        healthy = not required and rng.random() < normal
         last = visits[-1] if visits and rng.random() < returning else None
-        case = sample_case(rng, allowed, required, normal, like=last.case if last else None)
+        if last and healthy and set(last.case.lasting) & set(last.case.diseases):
+            last = None  # this patient will not be healthy again: another one comes
+        case = sample_case(rng, allowed, required, float(healthy), like=last.case if last else None)
         patient = visits[-1].patient + (last is None) if visits else 0
         visits.append(Visit(patient, last.number + 1 if last else 0, case))
     dealt = deal_severities([visit.case for visit in visits], rng)

@@ -37,7 +37,9 @@ class Landmarks:
         heart_centre: (x, y).
         knob: radius of the aortic knob.
         mediastinum: half the width of the upper mediastinum.
+        plain_mediastinum: the same, had it not been widened.
         bend: sideways amplitude of the spine.
+        pneumothorax: what makes a lung draw back from the wall, if anything.
     """
 
     midline: float
@@ -51,7 +53,9 @@ class Landmarks:
     heart_centre: tuple[float, float]
     knob: float
     mediastinum: float
+    plain_mediastinum: float
     bend: float
+    pneumothorax: Finding | None
 
     def wall(self, y: float) -> float:
         """Half the inner breadth of the thorax at height y."""
@@ -81,9 +85,43 @@ class Landmarks:
         return [tip, tip, *((SIGN[side] * x * self.width, raised + (sulcus - raised) * drop) for x, drop in belly)]
 
     def inside(self, side: str, across: float, down: float) -> tuple[float, float]:
-        """A point of a lung: `across` 0 at the midline, 1 at the wall; `down` 0 at the apex, 1 at the dome."""
+        """A point of a lung: `across` 0 at the midline, 1 at the wall; `down` 0 at the apex, 1 at the dome.
+
+        It moves with a lung that has drawn back.
+        """
         y = 0.08 + down * (self.dome[side] - 0.08)
-        return SIGN[side] * across * self.wall(y), y
+        x = SIGN[side] * across * self.wall(y)
+        if not self.airy(side):
+            return x, y
+        hilum = np.array(self.hilum[side])
+        away, outline = (x, y) - hilum, self.lung(side) - hilum
+        ray = np.argmax(outline @ away / np.hypot(*outline.T))  # where the outline lies in the point's direction
+        moved = hilum + away * (1 - self._retreat(outline[ray : ray + 1], side)[0])
+        return float(moved[0]), float(moved[1])
+
+    def airy(self, side: str) -> bool:
+        """Whether a pneumothorax lies on this side."""
+        return self.pneumothorax is not None and self.pneumothorax.side == side
+
+    def visceral(self, side: str) -> Points:
+        """Outline of what a pneumothorax has left of a lung."""
+        hilum = np.array(self.hilum[side])
+        outline = self.lung(side) - hilum
+        kept: Points = hilum + outline * (1 - self._retreat(outline, side)[:, None])
+        return kept
+
+    def _retreat(self, outline: Points, side: str) -> NDArray[np.float64]:
+        """How far points of a lung's outline, given from its hilum, draw back toward it, 0..1."""
+        if self.pneumothorax is None or not self.airy(side):
+            return np.zeros(len(outline))
+        s = strength(self.pneumothorax)
+        height = np.clip(-outline[:, 1] / 0.3, -1.4, 1)  # 1 at the apex, 0 at the hilum
+        if "apex" in self.pneumothorax.anatomies[0]:
+            drawn: NDArray[np.float64] = (0.06 + 0.4 * s) * np.clip(height * 1.25 - 0.15, 0, 1) ** 0.7
+            return drawn
+        lateral = np.clip(SIGN[side] * outline[:, 0] / 0.25, 0, 1)
+        sunk: NDArray[np.float64] = (0.045 + 0.42 * s) * np.clip(lateral**0.8 * (0.75 + 0.25 * height), 0, 1)
+        return sunk + 0.2 * s * np.clip(height, 0, 1)
 
 
 def strength(finding: Finding) -> float:
@@ -121,7 +159,9 @@ def place_landmarks(case: Case) -> Landmarks:
         heart=heart_centre + _heart(case, big, low, flat),
         heart_centre=heart_centre,
         knob=0.036 + 0.0004 * (case.age - 50) + 0.003 * own[5] + 0.022 * power.get("aortic tortuosity", 0.0),
+        plain_mediastinum=_mediastinum(case),
         mediastinum=_mediastinum(case) + 0.06 * power.get("mediastinal widening", 0.0),
+        pneumothorax=next((finding for finding in case.findings if finding.name == "pneumothorax"), None),
         bend=0.014 * case.acquisition.rotation + (0.02 + 0.075 * power["scoliosis"] if "scoliosis" in power else 0.0),
     )
 

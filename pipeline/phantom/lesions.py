@@ -188,7 +188,7 @@ def _fibrosis(chest: Chest, finding: Finding, s: float, rng: np.random.Generator
 
 def _nodule(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:
     """A round opacity of 1 to 3 cm."""
-    return _lump(chest, finding, 0.013 + 0.021 * s, 0.15 + 0.55 * s, 0.08, rng)
+    return _lump(chest, finding, 0.013 + 0.018 * s, 0.15 + 0.55 * s, 0.08, rng)
 
 
 def _mass(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:
@@ -219,13 +219,14 @@ def _cavity(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) 
     x, y = _spot(chest, finding.anatomies[0], finding.side, rng)
     r = 0.03 + 0.028 * s
     reach: Field = np.sqrt(chest.board.disc(x, y, r)) + np.float32(0.06) * chest.board.texture(rng, 0.04)
-    wall = smooth(np.abs(reach - 0.86), 0.3, 0.1)
-    inside = smooth(reach, 0.85, 0.7)
+    lung = chest.lungs[finding.side]
+    wall = smooth(np.abs(reach - 0.86), 0.3, 0.1) * lung
+    inside = smooth(reach, 0.85, 0.7) * lung
     fluid = inside * (chest.board.y > y + 0.3 * r) * float(s > 0.6)
     chest.tissue += np.float32(0.12 + 0.55 * s) * np.maximum(wall, fluid) - np.float32(0.5 * LUNG) * inside * (
         1 - fluid
     )
-    return reach < 1.12
+    return (reach < 1.12) & (lung > 0.5)
 
 
 def _bulla(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:
@@ -258,7 +259,7 @@ def _atelectasis(chest: Chest, finding: Finding, s: float, rng: np.random.Genera
             lines.append((plate, 0.0055 + 0.0075 * s, rng.uniform(0.75, 1)))
             x, y = x + rng.normal(0, 0.02), y - rng.uniform(0.018, 0.034)
     plates = blur(chest.board.stroke(lines), 0.0025) * chest.lung
-    haze = blur(plates, 0.02)
+    haze = blur(plates, 0.02) * chest.lung
     chest.tissue += np.float32(0.16 + 0.66 * s) * plates + np.float32(0.12 + 0.75 * s) * haze
     return (plates > 0.15) | (haze > 0.16)
 
@@ -279,14 +280,15 @@ def _collapse(chest: Chest, finding: Finding, s: float, rng: np.random.Generator
 
 
 def _effusion(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:
-    """Fluid that fills the angle first and climbs along the wall: a meniscus."""
+    """Fluid that fills the angle first and climbs along the wall, a meniscus; under air it is level."""
     fluid = np.zeros_like(chest.solid)
     for side in sides(finding):
         height = (0.03 + 0.3 * s**1.15) * (0.8 if "angle" in finding.anatomies[0] else 1.0) * rng.uniform(0.9, 1.1)
         level = chest.marks.sulcus[side] - height
         climb = np.float32(0.035 + 0.06 * s) * (np.clip(chest.across, 0, 1) ** 5 - np.float32(0.35))
+        climb *= not chest.marks.airy(side)
         surface = chest.board.y - np.float32(level) + climb + np.float32(0.003) * chest.board.texture(rng, 0.1)
-        fluid = np.maximum(fluid, smooth(surface, -0.012, 0.014 + 0.02 * s) * chest.lungs[side])
+        fluid = np.maximum(fluid, smooth(surface, -0.012, 0.014 + 0.02 * s) * chest.cavities[side])
     thick = (0.4 + 0.6 * chest.depth) * (1 - 0.5 * chest.heart)
     chest.tissue = chest.tissue * (1 - fluid) + np.float32(SOFT - 0.15) * fluid * thick
     return fluid > 0.5
@@ -302,33 +304,26 @@ def _thickening(chest: Chest, finding: Finding, s: float, rng: np.random.Generat
         else:
             where = smooth(down, 0.3, 0.4) * smooth(chest.across, 0.6, 0.75) * smooth(down, 1.3, 1.1)
         edge = chest.rim + np.float32(0.005) * chest.board.texture(rng, 0.035)
-        band = np.maximum(band, smooth(edge, width + 0.006, width - 0.006) * where * chest.lungs[side])
+        band = np.maximum(band, smooth(edge, width + 0.006, width - 0.006) * where * chest.cavities[side])
     chest.tissue += np.float32(0.2 + 0.6 * s) * band
     return band > 0.4
 
 
 def _pneumothorax(chest: Chest, finding: Finding, s: float, _rng: np.random.Generator) -> Mask:
-    """Air between the wall and the retracted lung: no markings, a thin visceral line, the lung behind it denser."""
-    side, apical = finding.side, "apex" in finding.anatomies[0]
-    hilum = np.array(chest.marks.hilum[side])
-    outline = chest.marks.lung(side) - hilum
-    retreat = _retreat(outline, SIGN[side], s, apical)[:, None]
-    visceral = hilum + outline * (1 - retreat)
+    """Air between the wall and the retracted lung: no markings, a thin visceral line, the lung behind it denser.
+
+    What is drawn after it finds only the lung that is left.
+    """
+    side = finding.side
+    cavity, visceral = chest.cavities[side], chest.marks.visceral(side)
     kept = chest.board.fill(visceral)
-    air = chest.lungs[side] * (1 - kept)
-    line = chest.board.stroke([(visceral, 0.0045, 1.0)]) * chest.lungs[side] * smooth(chest.rim, 0.006, 0.014)
-    chest.tissue = chest.tissue * (1 - np.float32(0.94) * air) * (1 + np.float32(0.35 * s) * kept * chest.lungs[side])
+    air = cavity * (1 - kept)
+    line = chest.board.stroke([(visceral, 0.0045, 1.0)]) * cavity * smooth(chest.rim, 0.006, 0.014)
+    chest.tissue = chest.tissue * (1 - np.float32(0.94) * air) * (1 + np.float32(0.35 * s) * kept * cavity)
     chest.tissue += np.float32(0.1 + 0.3 * s) * line
+    chest.lungs[side] = cavity * kept
+    chest.lung = np.maximum(chest.lungs["left"], chest.lungs["right"])
     return air > 0.5
-
-
-def _retreat(outline: NDArray[np.float64], sign: float, s: float, apical: bool) -> NDArray[np.float64]:
-    """How far each point of the lung's outline draws back toward the hilum, 0..1."""
-    height = np.clip(-outline[:, 1] / 0.3, -1.4, 1)  # 1 at the apex, 0 at the hilum
-    lateral = np.clip(sign * outline[:, 0] / 0.25, 0, 1)
-    if apical:
-        return (0.06 + 0.4 * s) * np.clip(height * 1.25 - 0.15, 0, 1) ** 0.7
-    return (0.045 + 0.42 * s) * np.clip(lateral**0.8 * (0.75 + 0.25 * height), 0, 1) + 0.2 * s * np.clip(height, 0, 1)
 
 
 def _emphysema(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:

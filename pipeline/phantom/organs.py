@@ -22,7 +22,7 @@ def _lungs(chest: Chest, _finding: Finding, _s: float, _rng: np.random.Generator
 def _diaphragm(chest: Chest, finding: Finding, _s: float, _rng: np.random.Generator) -> Mask:
     """What the raised diaphragm has taken from its lung."""
     plain = chest.board.fill(chest.marks.lung(finding.side, chest.marks.plain_dome[finding.side]))
-    return (plain > 0.5) & (chest.lungs[finding.side] < 0.5)
+    return (plain > 0.5) & (chest.cavities[finding.side] < 0.5)
 
 
 def _cardiomegaly(chest: Chest, _finding: Finding, _s: float, _rng: np.random.Generator) -> Mask:
@@ -39,13 +39,10 @@ def _aorta(chest: Chest, _finding: Finding, s: float, _rng: np.random.Generator)
 
 
 def _mediastinum(chest: Chest, _finding: Finding, _s: float, _rng: np.random.Generator) -> Mask:
-    """The upper mediastinum, wider than the spine and the great vessels explain."""
-    half = chest.marks.mediastinum
-    return (
-        np.asarray(np.abs(chest.board.x - chest.marks.midline) < half + 0.004)
-        & (chest.board.y > 0.1)
-        & (chest.board.y < 0.36)
-    )
+    """What the upper mediastinum has gained on both sides, over the spine and the great vessels."""
+    off, top = np.abs(chest.board.x - chest.marks.midline), np.abs(chest.board.y - 0.23) < 0.13
+    gained: Mask = (off > chest.marks.plain_mediastinum) & (off < chest.marks.mediastinum + 0.004) & top
+    return gained
 
 
 def _hila(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:
@@ -83,8 +80,9 @@ def _wall_air(chest: Chest, finding: Finding, s: float, rng: np.random.Generator
         wall = smooth(chest.across, 1.0, 1.04) * smooth(chest.across, 1.3 + 0.12 * s, 1.12)
         region = np.maximum(region, wall * beside * smooth(chest.board.y, 0.12, 0.2) * smooth(chest.board.y, 0.8, 0.62))
     streaks = smooth(chest.board.texture(rng, 0.018) + chest.board.texture(rng, 0.05), -0.2, 1.4)
-    chest.solid -= np.float32(0.12 + 0.42 * s) * region * streaks
-    return region > 0.4
+    air = region * streaks
+    chest.solid -= np.float32(0.12 + 0.42 * s) * air
+    return air > 0.3
 
 
 def _free_air(chest: Chest, _finding: Finding, s: float, _rng: np.random.Generator) -> Mask:

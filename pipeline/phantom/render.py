@@ -42,10 +42,12 @@ def render(case: Case, size: int) -> Rendering:
     if not 64 <= size <= 2048:
         raise ValueError(f"a phantom of {size} pixels cannot be drawn: choose a size from 64 to 2048.")
     chest = draw_chest(case, size)
-    masks = []
+    masks = {}
     for finding in case.findings:
         rng = np.random.default_rng((finding.seed, 0))
-        masks.append(PAINTERS[finding.name](chest, finding, strength(finding), rng))
+        masks[finding.name] = PAINTERS[finding.name](chest, finding, strength(finding), rng)
+    if {"pneumothorax", "pleural effusion"} <= masks.keys():
+        masks["pneumothorax"] &= ~masks["pleural effusion"]  # fluid has taken the place of air
     if case.acquisition.leads:
         chest.solid += ecg_leads(chest, case.acquisition)
-    return Rendering(expose(chest.solid + chest.tissue, case.acquisition), tuple(masks))
+    return Rendering(expose(chest.solid + chest.tissue, case.acquisition), tuple(masks.values()))

@@ -4,6 +4,7 @@ Sampling lives here; drawing is in `render`, wording in `reports`. All randomnes
 generator that the caller passes.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -41,6 +42,7 @@ class FindingKind:
         companions: probability of another finding, given this one.
         excludes: findings that contradict it.
         device: a tube, wire or implant rather than a disease.
+        lasting: whether it stays as it is over a patient's studies.
     """
 
     places: tuple[Place, ...]
@@ -48,6 +50,7 @@ class FindingKind:
     companions: Mapping[str, float]
     excludes: frozenset[str]
     device: bool
+    lasting: bool
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,11 @@ class Case:
         """The findings that are no devices; a study is normal when there is none."""
         return tuple(finding for finding in self.findings if not FINDINGS[finding.name].device)
 
+    @property
+    def lasting(self) -> tuple[Finding, ...]:
+        """The findings that later studies of the patient show too."""
+        return tuple(finding for finding in self.findings if FINDINGS[finding.name].lasting)
+
 
 def _pair(anatomy: str, both: float = 0.0, right: float = 0.5, weight: float = 1.0) -> tuple[Place, ...]:
     """Places on the left, on the right and, with probability `both`, on the two sides; "{}" takes the side."""
@@ -165,11 +173,16 @@ def _midline(anatomy: str, side: str = "", weight: float = 1.0) -> tuple[Place, 
 
 
 def _kind(
-    places: tuple[Place, ...], prevalence: float, device: bool = False, without: Sequence[str] = (), **companions: float
+    places: tuple[Place, ...],
+    prevalence: float,
+    device: bool = False,
+    lasting: bool = False,
+    without: Sequence[str] = (),
+    **companions: float,
 ) -> FindingKind:
     """A kind of finding; companions are keywords with "_" for the blanks of the finding's name."""
     named = {name.replace("_", " "): chance for name, chance in companions.items()}
-    return FindingKind(places, prevalence, named, frozenset(without), device)
+    return FindingKind(places, prevalence, named, frozenset(without), device, lasting)
 
 
 _ZONES = _pair("{} upper lung") + _pair("{} mid lung") + _pair("{} lower lung", weight=1.2)
@@ -186,28 +199,39 @@ _VEIN = _midline("superior vena cava", "right", 0.65) + _midline("superior vena 
 # Companions are listed with the finding that brings them; the order is the drawing order.
 FINDINGS: Mapping[str, FindingKind] = {
     # change the anatomy that everything else is drawn upon
-    "scoliosis": _kind(_midline("spine"), 0.045),
+    "scoliosis": _kind(_midline("spine"), 0.045, lasting=True),
     "low lung volumes": _kind(
         _midline("lung", "both"), 0.055, without=("hyperinflation", "emphysema"), atelectasis=0.3
     ),
-    "hyperinflation": _kind(_midline("lung", "both"), 0.035),
-    "emphysema": _kind(
-        _midline("lung", "both", 2.0) + _pair("{} upper lung", both=1.0), 0.10, hyperinflation=0.25, bulla=0.12
-    ),
-    "diaphragm elevation": _kind(_pair("{} diaphragm", right=0.6), 0.04, atelectasis=0.25),
+    "hyperinflation": _kind(_midline("lung", "both"), 0.035, lasting=True),
+    "diaphragm elevation": _kind(_pair("{} diaphragm", right=0.6), 0.04, lasting=True, atelectasis=0.25),
     "cardiomegaly": _kind(_midline("heart"), 0.13, pleural_effusion=0.15, edema=0.15),
-    "aortic tortuosity": _kind(_midline("aorta"), 0.045),
+    "aortic tortuosity": _kind(_midline("aorta"), 0.045, lasting=True),
     "mediastinal widening": _kind(_midline("mediastinum"), 0.035),
     "hilar enlargement": _kind(_pair("{} hilum", both=0.35), 0.04),
-    "hernia": _kind(_midline("stomach", weight=0.6) + _midline("retrocardiac", weight=0.4), 0.085),
+    "hernia": _kind(_midline("stomach", weight=0.6) + _midline("retrocardiac", weight=0.4), 0.085, lasting=True),
+    # leaves less lung for what follows
+    "pneumothorax": _kind(
+        _pair("{} pleura", right=0.55, weight=0.6) + _pair("{} lung apex", right=0.55, weight=0.4),
+        0.11,
+        chest_tube=0.3,
+        subcutaneous_emphysema=0.08,
+    ),
     # in the lungs
+    "emphysema": _kind(
+        _midline("lung", "both", 2.0) + _pair("{} upper lung", both=1.0),
+        0.10,
+        lasting=True,
+        hyperinflation=0.25,
+        bulla=0.12,
+    ),
     "edema": _kind(
         _midline("lung", "both", 0.6) + _pair("{} perihilar", both=1.0, weight=0.4),
         0.09,
         cardiomegaly=0.45,
         pleural_effusion=0.4,
     ),
-    "fibrosis": _kind(_pair("{} lung base", both=0.75) + _midline("lung", "both", 0.4), 0.10),
+    "fibrosis": _kind(_pair("{} lung base", both=0.75) + _midline("lung", "both", 0.4), 0.10, lasting=True),
     "ground-glass opacity": _kind(_ZONES + _pair("{} lower lung", both=1.0, weight=0.7), 0.04),
     "infiltrate": _kind(_ZONES + _pair("{} lower lung", both=1.0, weight=0.8), 0.11),
     "pneumonia": _kind(
@@ -228,9 +252,9 @@ FINDINGS: Mapping[str, FindingKind] = {
     ),
     "nodule": _kind(_ZONES, 0.10, without=("mass",)),
     "mass": _kind(_ZONES + _LOBES, 0.10, hilar_enlargement=0.1),
-    "granuloma": _kind(_ZONES, 0.04),
+    "granuloma": _kind(_ZONES, 0.04, lasting=True),
     "cavity": _kind(_pair("{} upper lung", right=0.6, weight=2.0) + _pair("{} lower lung", weight=0.6), 0.03),
-    "bulla": _kind(_pair("{} lung apex", both=0.15) + _pair("{} upper lung", weight=0.5), 0.03),
+    "bulla": _kind(_pair("{} lung apex", both=0.15) + _pair("{} upper lung", weight=0.5), 0.03, lasting=True),
     UNSEEN: _kind(_pair("{} lower lung", both=1.0, weight=0.75) + _midline("lung", "both", 0.25), 0.0),
     # pleura, wall and abdomen
     "pleural effusion": _kind(
@@ -238,22 +262,21 @@ FINDINGS: Mapping[str, FindingKind] = {
         0.11,
         atelectasis=0.2,
     ),
-    "pleural thickening": _kind(_pair("{} lung apex", both=0.4) + _pair("{} pleura", both=0.1), 0.10),
-    "pneumothorax": _kind(
-        _pair("{} pleura", right=0.55, weight=0.6) + _pair("{} lung apex", right=0.55, weight=0.4),
-        0.11,
-        chest_tube=0.3,
-        subcutaneous_emphysema=0.08,
-    ),
-    "fracture": _kind(_pair("{} rib") + _pair("{} clavicle", weight=0.25), 0.045, pneumothorax=0.08),
+    "pleural thickening": _kind(_pair("{} lung apex", both=0.4) + _pair("{} pleura", both=0.1), 0.10, lasting=True),
+    "fracture": _kind(_pair("{} rib") + _pair("{} clavicle", weight=0.25), 0.045, lasting=True, pneumothorax=0.08),
     "subcutaneous emphysema": _kind(_pair("{} chest wall", both=0.25), 0.025, pneumothorax=0.25),
     "pneumoperitoneum": _kind(_midline("abdomen"), 0.03),
     # devices
-    "sternotomy wire": _kind(_midline("sternum"), 0.05, device=True, surgical_clip=0.3),
+    "sternotomy wire": _kind(_midline("sternum"), 0.05, device=True, lasting=True, surgical_clip=0.3),
     "surgical clip": _kind(
-        _midline("mediastinum") + _pair("{} chest wall") + _midline("abdomen", "right", 0.6), 0.03, device=True
+        _midline("mediastinum") + _pair("{} chest wall") + _midline("abdomen", "right", 0.6),
+        0.03,
+        device=True,
+        lasting=True,
     ),
-    "pacemaker": _kind(_midline("heart", "left", 0.85) + _midline("heart", "right", 0.15), 0.045, device=True),
+    "pacemaker": _kind(
+        _midline("heart", "left", 0.85) + _midline("heart", "right", 0.15), 0.045, device=True, lasting=True
+    ),
     "endotracheal tube": _kind(_midline("trachea"), 0.05, device=True, enteric_tube=0.7, central_venous_catheter=0.4),
     "enteric tube": _kind(_midline("stomach"), 0.035, device=True),
     "central venous catheter": _kind(_VEIN, 0.045, device=True),
@@ -279,14 +302,17 @@ def sample_case(
         allowed: findings that may occur; the unseen disease only does when it is named here and required.
         required: at least one of these occurs, and the study is not normal; a subset of `allowed`.
         normal: probability of a study without disease (devices may occur) when nothing is required.
-        like: an earlier study of the same patient, whose body is taken over.
+        like: an earlier study of the same patient, whose body and lasting findings are taken over; only what is
+            required goes before a lasting finding that contradicts it.
 
     Raises:
         ValueError: a name is no finding, or a required one is not allowed.
     """
     _check_names(allowed, required)
-    names = _sample_names(rng, allowed, required, healthy=not required and rng.random() < normal)
-    findings = _place_all(rng, names)
+    lasting = {finding.name: finding for finding in like.lasting} if like else {}
+    healthy = not required and rng.random() < normal
+    names = _sample_names(rng, allowed, required, healthy, tuple(lasting))
+    findings = _place_all(rng, names, lasting)
     bedside = any(name in names for name in _BEDSIDE)
     view = "AP" if rng.random() < (0.9 if bedside else 0.3) else "PA"
     acquisition = _sample_acquisition(rng, view, bedside)
@@ -307,10 +333,13 @@ def _check_names(allowed: Sequence[str], required: Sequence[str]) -> None:
 
 
 def _sample_names(
-    rng: np.random.Generator, allowed: Sequence[str], required: Sequence[str], healthy: bool
+    rng: np.random.Generator, allowed: Sequence[str], required: Sequence[str], healthy: bool, lasting: Sequence[str]
 ) -> tuple[str, ...]:
-    """Names of the findings in drawing order: seeds, then companions, then without contradictions."""
-    chosen: list[str] = [_one_of(rng, required)] if required else []
+    """Names of the findings in drawing order: seeds, then companions, then without contradictions.
+
+    A healthy patient has no disease but a lasting one.
+    """
+    chosen: list[str] = [*([_one_of(rng, required)] if required else []), *lasting]
     for name, kind in FINDINGS.items():
         if rng.random() < kind.prevalence and (kind.device or not healthy):
             chosen.append(name)
@@ -320,8 +349,8 @@ def _sample_names(
         chosen += [other for other, chance in FINDINGS[name].companions.items() if rng.random() < chance]
     kept: list[str] = []
     for name in chosen:
-        disease = not FINDINGS[name].device
-        if name in allowed and name not in kept and not (healthy and disease) and not _contradicts(name, kept):
+        barred = healthy and not FINDINGS[name].device and name not in lasting
+        if name in allowed and name not in kept and not barred and not _contradicts(name, kept):
             kept.append(name)
     return tuple(name for name in FINDINGS if name in kept)
 
@@ -335,10 +364,13 @@ def _contradicts(name: str, others: Sequence[str]) -> bool:
     return any(name in FINDINGS[other].excludes or other in FINDINGS[name].excludes for other in others)
 
 
-def _place_all(rng: np.random.Generator, names: Sequence[str]) -> tuple[Finding, ...]:
-    """Give each finding its place, severity and seed; a chest tube follows what it drains."""
+def _place_all(rng: np.random.Generator, names: Sequence[str], lasting: Mapping[str, Finding]) -> tuple[Finding, ...]:
+    """Give each finding that does not last its place, severity and seed; a chest tube follows what it drains."""
     findings: list[Finding] = []
     for name in names:
+        if name in lasting:
+            findings.append(lasting[name])
+            continue
         severity = str(rng.choice(SEVERITIES, p=SEVERITY_ODDS))
         place = _sample_place(rng, name, findings)
         findings.append(Finding(name, place.anatomies, severity, int(rng.integers(2**31)), place.side))
@@ -347,9 +379,10 @@ def _place_all(rng: np.random.Generator, names: Sequence[str]) -> tuple[Finding,
 
 def _sample_place(rng: np.random.Generator, name: str, earlier: Sequence[Finding]) -> Place:
     places = FINDINGS[name].places
-    drained = [f.side for f in earlier if f.name in ("pneumothorax", "pleural effusion") and f.side != "both"]
+    sides = {finding.name: finding.side for finding in earlier if finding.side != "both"}
+    drained = sides.get("pneumothorax", sides.get("pleural effusion"))  # air goes before fluid
     if name in ("chest tube", "subcutaneous emphysema") and drained:
-        places = tuple(place for place in places if place.side == drained[-1])
+        places = tuple(place for place in places if place.side == drained)
     weights = np.array([place.weight for place in places])
     return places[int(rng.choice(len(places), p=weights / weights.sum()))]
 
@@ -382,16 +415,26 @@ def _sample_acquisition(rng: np.random.Generator, view: str, bedside: bool) -> A
 def deal_severities(cases: Sequence[Case], rng: np.random.Generator) -> list[Case]:
     """Deal each finding's severities over a cohort in fixed shares, so that small cohorts too are a quarter subtle.
 
+    A lasting finding has one severity in all studies of its patient.
+
     Returns:
         The cases in their order; only the severities differ.
     """
-    hands: dict[str, list[str]] = {}
+    found = [(finding.name, case.seed, finding.seed) for case in cases for finding in case.findings]
+    dealt = {}
     for name in FINDINGS:
-        count = sum(finding.name == name for case in cases for finding in case.findings)
-        ends = np.ceil(np.cumsum(SEVERITY_ODDS) * count - 1e-9).astype(int)
-        deck = np.repeat(SEVERITIES, np.diff(ends, prepend=0))
-        hands[name] = rng.permutation(deck).tolist()
+        films = Counter(key for key in found if key[0] == name)  # how many films show the same finding
+        ends = np.ceil(np.cumsum(SEVERITY_ODDS) * films.total() - 1e-9)
+        keys, passed = list(films), 0
+        for index in rng.permutation(len(keys)):
+            dealt[keys[index]] = SEVERITIES[int(np.searchsorted(ends, passed, side="right"))]
+            passed += films[keys[index]]
     return [
-        replace(case, findings=tuple(replace(finding, severity=hands[finding.name].pop()) for finding in case.findings))
+        replace(
+            case,
+            findings=tuple(
+                replace(finding, severity=dealt[finding.name, case.seed, finding.seed]) for finding in case.findings
+            ),
+        )
         for case in cases
     ]

@@ -113,3 +113,45 @@ def test_the_same_picture_at_any_size() -> None:
 def test_sizes_out_of_range() -> None:
     with pytest.raises(ValueError, match="64 to 2048"):
         render(plain(), 32)
+
+
+ONE_SIDED = [
+    (name, place)
+    for name, kind in FINDINGS.items()
+    if list(FINDINGS).index("pneumothorax") < list(FINDINGS).index(name) <= list(FINDINGS).index("pleural thickening")
+    for place in kind.places
+    if place.side in ("left", "right")
+]
+
+
+@pytest.mark.parametrize(("name", "place"), ONE_SIDED)
+@pytest.mark.parametrize("kind", ["{} pleura", "{} lung apex"])
+def test_a_lesion_is_seen_beside_a_pneumothorax(name: str, place: Place, kind: str) -> None:
+    case = plain()
+    air = Finding("pneumothorax", (kind.format(place.side),), "severe", 8, place.side)
+    lesion = Finding(name, place.anatomies, "severe", 5, place.side)
+    without, drawn = render(replace(case, findings=(air,)), SIZE), render(replace(case, findings=(air, lesion)), SIZE)
+    alone = with_finding(case, name, place, "severe")
+    seen = np.abs(drawn.image - without.image.astype(float))[drawn.masks[1]].mean()
+    assert seen > 0.5 * np.abs(alone.image - normal_image(case))[alone.masks[0]].mean()
+    if "pleura" not in name:
+        assert (drawn.masks[0] & drawn.masks[1]).sum() <= 0.1 * drawn.masks[1].sum()
+
+
+def test_fluid_lies_below_air_and_outside_its_mask() -> None:
+    air = Finding("pneumothorax", ("right pleura",), "severe", 8, "right")
+    fluid = Finding("pleural effusion", ("right pleura",), "severe", 9, "right")
+    drawn = render(replace(plain(), findings=(air, fluid)), SIZE)
+    gas, water = drawn.masks
+    assert not (gas & water).any()
+    assert gas.any()
+    assert drawn.image[water].mean() > 2 * drawn.image[gas].mean()
+    top = [np.flatnonzero(column).min() for column in water.T if column.sum() > 8]
+    assert np.quantile(top, 0.7) - min(top) <= 2  # a level but for the sloping wall, no meniscus
+
+
+def test_masks_of_what_was_gained_leave_the_normal_part() -> None:
+    place = FINDINGS["mediastinal widening"].places[0]
+    mask = with_finding(plain(), "mediastinal widening", place, "severe").masks[0]
+    assert not mask[:, SIZE // 2 - 3 : SIZE // 2 + 3].any()
+    assert min(mask[:, : SIZE // 2].sum(), mask[:, SIZE // 2 :].sum()) > 0

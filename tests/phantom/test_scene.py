@@ -1,12 +1,14 @@
 """Sampling: shares, contradictions, permissions and reproducibility."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.phantom.cohort import sample_cohort
 from pipeline.phantom.scene import FINDINGS, SEEN, UNSEEN, Case, deal_severities, sample_case
 from pipeline.schemas import SEVERITIES
 
@@ -102,6 +104,34 @@ def test_a_follow_up_shows_the_same_body() -> None:
     second = sample_case(rng, like=first)
     assert (second.seed, second.sex, second.age, second.habitus) == (first.seed, first.sex, first.age, first.habitus)
     assert second.acquisition != first.acquisition
+
+
+def test_lasting_findings_stay_as_they_are() -> None:
+    visits = sample_cohort(np.random.default_rng(5), 1500)
+    kept = Counter[str]()
+    for first, second in pairwise(visits):
+        if first.patient == second.patient:
+            assert set(first.case.lasting) <= set(second.case.findings)
+            kept.update(finding.name for finding in first.case.lasting)
+    assert set(kept) == {name for name, kind in FINDINGS.items() if kind.lasting}
+
+
+def test_a_required_finding_goes_before_a_lasting_one() -> None:
+    rng = np.random.default_rng(6)
+    first = sample_case(rng, required=("emphysema",))
+    second = sample_case(rng, required=("low lung volumes",), like=first)
+    names = {finding.name for finding in second.findings}
+    assert "low lung volumes" in names
+    assert "emphysema" not in names
+
+
+def test_a_chest_tube_drains_air_before_fluid() -> None:
+    rng = np.random.default_rng(8)
+    cases = [sample_case(rng, required=("pneumothorax",)) for _ in range(1500)]
+    drawn = [{finding.name: finding.side for finding in case.findings} for case in cases]
+    both = [sides for sides in drawn if {"chest tube", "pneumothorax", "pleural effusion"} <= sides.keys()]
+    assert any(sides["pneumothorax"] != sides["pleural effusion"] for sides in both)
+    assert all(sides["chest tube"] == sides["pneumothorax"] for sides in both)
 
 
 def test_an_unknown_name_is_named() -> None:

@@ -63,6 +63,11 @@ class _Shot:
     case: Case
     view: str
 
+    @property
+    def lateral(self) -> bool:
+        """Whether it is a side view."""
+        return self.view != self.case.view
+
 
 @dataclass(frozen=True)
 class _Study:
@@ -110,7 +115,7 @@ def write_mimic_cxr(
         report = root / f"{study.folder}.txt"
         report.write_text(study.dictation.text, encoding="utf-8")
     _write_tables(root, studies, size, rng)
-    return _triplets(studies), severity_table((shot.dicom_id, shot.case) for study in studies for shot in study.shots)
+    return _triplets(studies), severity_table(_frontals(studies))
 
 
 def _plan(visits: Sequence[Visit], rng: np.random.Generator) -> Iterator[_Study]:
@@ -152,7 +157,12 @@ def _shots(case: Case, rng: np.random.Generator) -> tuple[_Shot, ...]:
 
 def _film(root: Path, study: _Study, shot: _Shot, size: int) -> Film:
     path = root / study.folder / f"{shot.dicom_id}.jpg"
-    return Film(path, shot.case, size, as_jpeg(), lateral=shot.view not in ("PA", "AP"))
+    return Film(path, shot.case, size, as_jpeg(), lateral=shot.lateral)
+
+
+def _frontals(studies: Iterable[_Study]) -> Iterator[tuple[str, Case]]:
+    """The images that show findings: a side view shows none."""
+    return ((shot.dicom_id, shot.case) for study in studies for shot in study.shots if not shot.lateral)
 
 
 def _write_tables(root: Path, studies: Sequence[_Study], size: int, rng: np.random.Generator) -> None:

@@ -2,11 +2,15 @@ import gzip
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
 
+from pipeline.phantom.cohort import sample_cohort
 from pipeline.phantom.grammar import TrueTriplet
+from pipeline.phantom.layouts import mimic_cxr
+from pipeline.phantom.layouts.darkroom import Darkroom
 from pipeline.phantom.layouts.mimic_cxr import CHEXPERT, chexpert_labels
 
 COLUMNS = [
@@ -81,3 +85,14 @@ def test_chexpert_labels_follow_the_truth() -> None:
 def test_truth_names_the_published_studies(root: Path) -> None:
     truth = pl.read_parquet(root.parent / "truth/triplets.parquet")
     assert set(truth["study_id"].cast(pl.Int64)) <= set(table(root, "metadata")["study_id"])
+
+
+def test_side_views_have_no_severities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mimic_cxr, "WITH_LATERAL", 0.6)
+    visits = sample_cohort(np.random.default_rng(0), 12)
+    with Darkroom(1) as darkroom:
+        _, severities = mimic_cxr.write_mimic_cxr(tmp_path, visits, 64, np.random.default_rng(0), darkroom)
+    views = dict(table(tmp_path, "metadata").select("dicom_id", "ViewPosition").iter_rows())
+    assert {"LATERAL", "LL"} & set(views.values())
+    assert not {"LATERAL", "LL"} & {views[image] for image in severities["image_id"]}
+    assert severities["image_id"].n_unique() >= sum(bool(visit.case.findings) for visit in visits)

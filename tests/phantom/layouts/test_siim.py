@@ -23,7 +23,7 @@ class Written:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     root = tmp_path_factory.mktemp("siim")
     rng = np.random.default_rng(2)
-    visits = sample_cohort(rng, 30, wanted=["pneumothorax"], share=0.5, returning=0)
+    visits = sample_cohort(rng, 40, wanted=["pneumothorax"], share=0.5, returning=0)
     with Darkroom(1) as darkroom:
         write_siim(root, visits, SIZE, rng, darkroom)
     return Written(root, visits)
