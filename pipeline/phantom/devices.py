@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.phantom.anatomy import Chest
 from pipeline.phantom.board import Field, Line, Points, blur, curve, smooth
-from pipeline.phantom.landmarks import SIGN
+from pipeline.phantom.landmarks import SIGN, tube_height, vein_of
 from pipeline.phantom.lesions import Mask, Painter
 from pipeline.phantom.scene import Acquisition, Finding
 
@@ -30,9 +30,9 @@ def _normals(path: Points) -> Points:
     return unit[:, ::-1] * (-1, 1)
 
 
-def _endotracheal(chest: Chest, _finding: Finding, s: float, rng: np.random.Generator) -> Mask:
+def _endotracheal(chest: Chest, finding: Finding, s: float, rng: np.random.Generator) -> Mask:
     """Down the trachea to a few centimetres above the carina."""
-    x, tip = chest.marks.midline, chest.marks.carina - rng.uniform(0.04, 0.09)
+    x, tip = chest.marks.midline, chest.marks.carina - tube_height(finding)
     path = curve([(x * 0.4 + rng.normal(0, 0.01), -0.1), (x * 0.6, 0.06), (x + 0.003, tip - 0.06), (x + 0.002, tip)])
     return _tube(chest, path, 0.022, s, stripe=0.0)
 
@@ -68,7 +68,7 @@ def _central_line(chest: Chest, finding: Finding, s: float, rng: np.random.Gener
     sign = SIGN[finding.side]
     jugular = [(sign * 0.075, -0.05), (sign * 0.062, 0.05), (sign * 0.05, 0.14)]
     subclavian = [(sign * 0.27, 0.2), (sign * 0.2, 0.15), (sign * 0.1, 0.145)]
-    start = jugular if rng.random() < 0.65 else subclavian
+    start = jugular if vein_of(finding) == "jugular" else subclavian
     cross = [] if sign < 0 else [(0.03, 0.19), (-0.015, 0.215)]
     return _tube(chest, curve([*start, *cross, *_cava(chest, rng)]), 0.005, s)
 

@@ -5,7 +5,7 @@ words mean. Which findings are mentioned, and how surely, is decided in `reports
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ import yaml
 
 _WORDING = Path(__file__).with_name("wording.yaml")
 _SPELLED_WITH_VOWEL = set("AEFHILMNORSX")
-_AGREEMENT = {"is": "are", "has": "have", "was": "were", "remains": "remain"}
+_AGREEMENT = {"is": "are", "has": "have", "remains": "remain", "persists": "persist"}
 Item = TypeVar("Item")
 
 
@@ -47,6 +47,8 @@ class Subject:
         severity: None when not worth saying.
         side: left | right | both | "", as drawn; a line is named by the side it enters from.
         doubtful: whether the reader is unsure of it.
+        course: present | appeared | stable | grown | shrunk, as stated: `present` says nothing of earlier studies.
+        details: slots of its own, such as {cm}.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Subject:
     severity: str | None = None
     side: str = ""
     doubtful: bool = False
+    course: str = "present"
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,9 @@ class Speaker:
             before, after = self._place(subject)
         else:
             before, after = "", ""
+        head, _, rest = name.partition(" ")
+        if rest and head in before.split():  # a lung mass in the right lower lung is no "right lower lung lung mass"
+            name = rest
         said = bool(sided or before or after)
         adjective = self._adjective(entry, subject)
         look = self.pick(entry["looks"]) if entry.get("looks") and self.chance(0.2) else ""
@@ -151,7 +158,7 @@ class Speaker:
             return self.pick(sided).format(side=side_of(subject.anatomies[0])[0]), False, False, True
         kinds = [(name, kind) for kind in ("names", "mass", "plurals") for name in entry.get(kind, [])]
         name, kind = self.pick(kinds)
-        name = name.format(side=subject.side)
+        name = name.format(side=subject.side, **subject.details)
         many = kind == "plurals" or (kind == "names" and len(subject.anatomies) > 1)
         return (_plural(name) if many and kind == "names" else name), many, kind == "names", False
 
@@ -203,13 +210,15 @@ class Speaker:
 
     def claim(self, clauses: Sequence[str], subject: Subject, existence: str, *, sided: bool) -> Sentence:
         """A whole clause of the finding's own; it names no place unless sided."""
-        frame = self.pick(clauses)
+        still = existence == "present" and subject.course == "stable"
+        frame = self.pick(clauses) + (self.pick(self.wording["tails"]) if still else "")
+        verbs = self.pick([{"is": "is", "are": "are"}, {"is": "remains", "are": "remain"}][: 1 + still])
         degree = subject.severity if "{ly}" in frame else None
         adverb = f"{self.pick(self.wording['adverbs'][degree])} " if degree else ""
         default = (self.wording["findings"][subject.name]["default"],)
         said = replace(subject, severity=degree, anatomies=subject.anatomies if sided else default)
         side = side_of(subject.anatomies[0])[0] or ""
-        return Sentence(self.fill(frame, {"ly": adverb, "side": side}), state(said, existence))
+        return Sentence(self.fill(frame, {"ly": adverb, "side": side, **verbs}), state(said, existence))
 
     def deny(self, frames: Sequence[str], phrases: Sequence[tuple[str, Subject]]) -> Sentence:
         """A list of findings that share one negation."""
@@ -217,12 +226,16 @@ class Speaker:
         comma = ", " if len(words) > 2 and self.chance(0.5) else " "
         listed = ", ".join(words[:-1]) + f"{comma}or {words[-1]}" if len(words) > 1 else words[0]
         frame = self.pick([frame for frame in frames if "{neither}" not in frame or len(words) == 2])
-        text = self.fill(frame, {"list": listed, "neither": " nor ".join(words)})
+        slots = {
+            "list": listed,
+            "neither": " nor ".join(words),
+            "there_is": f"There {_verbs(_is_plural(words[0]))['is']}",
+        }
+        text = self.fill(frame, slots | _verbs(_is_plural(words[-1])))
         return Sentence(text, tuple(triplet for _, subject in phrases for triplet in state(subject, "absent")))
 
     def _compose(self, frames: Sequence[str], x: Noun, y: Noun | None = None) -> str:
-        verbs = {one: many if x.plural else one for one, many in _AGREEMENT.items()}
-        slots = x.slots("x") | verbs | (y.slots("y") if y else {})
+        slots = x.slots("x") | _verbs(x.plural) | dict(x.subject.details) | (y.slots("y") if y else {})
         return self.fill(self.pick(frames), slots)
 
 
@@ -234,8 +247,6 @@ class _Slots(dict[str, str]):
         self._speaker = speaker
 
     def __missing__(self, name: str) -> str:
-        if name == "cm":
-            return f"{self._speaker.rng.uniform(2.0, 6.5):.1f}"
         words: Sequence[str] = self._speaker.wording["words"][name]
         return self._speaker.pick(words)
 
@@ -244,7 +255,15 @@ def _article(phrase: str) -> str:
     first = phrase.split()[0]
     if first.isupper() and first.isalpha():
         return "an" if first[0] in _SPELLED_WITH_VOWEL else "a"
-    return "an" if first[0].lower() in "aeiou" or first in ("8", "11") else "a"
+    return "an" if first[0].lower() in "aeiou" else "a"
+
+
+def _verbs(plural: bool) -> dict[str, str]:
+    return {one: many if plural else one for one, many in _AGREEMENT.items()}
+
+
+def _is_plural(phrase: str) -> bool:
+    return phrase.endswith("s") and not phrase.endswith(("ss", "is"))
 
 
 def _plural(noun: str) -> str:

@@ -12,6 +12,7 @@ from pipeline.phantom.board import Points, curve
 from pipeline.phantom.scene import Case, Finding
 
 SIGN = {"left": 1.0, "right": -1.0}
+BODY_CM = 44  # centimetres of one body unit
 STRENGTH = {"subtle": 0.16, "mild": 0.42, "moderate": 0.7, "severe": 1.0}
 
 _WALL_Y = np.array([-0.2, 0.075, 0.12, 0.18, 0.27, 0.38, 0.52, 0.66, 0.80, 1.0, 1.2])
@@ -128,6 +129,16 @@ def strength(finding: Finding) -> float:
     """How much of a finding is drawn, about 0.15 (subtle) to 1 (severe), with some spread between instances."""
     spread = np.random.default_rng((finding.seed, 1)).uniform(0.85, 1.15)
     return float(STRENGTH[finding.severity] * spread)
+
+
+def tube_height(finding: Finding) -> float:
+    """How far an endotracheal tube ends above the carina; 0.04 to 0.09."""
+    return float(np.random.default_rng((finding.seed, 3)).uniform(0.04, 0.09))
+
+
+def vein_of(finding: Finding) -> str:
+    """How a central venous catheter enters: jugular | subclavian."""
+    return "jugular" if np.random.default_rng((finding.seed, 3)).random() < 0.65 else "subclavian"
 
 
 def place_landmarks(case: Case) -> Landmarks:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.phantom.grammar import Sentence, Speaker, Subject, TrueTriplet, laterality, severity_of, side_of
+from pipeline.phantom.history import course_of, gone, unchanged
+from pipeline.phantom.landmarks import BODY_CM, tube_height, vein_of
 from pipeline.phantom.scene import Case, Finding
 from pipeline.phantom.typos import mistype
 
@@ -20,6 +22,9 @@ MISSED_SUBTLE = 0.05
 DOUBTED_SUBTLE = 0.14
 DOUBTED = 0.05
 MISTYPED_REPORTS = 0.22
+STATED_COURSES = 0.65
+RECALLED = 0.45  # follow-ups that mention what is gone
+OUTSIDE_PRIORS = 0.5  # first studies that mention a prior of elsewhere, of which nothing is known
 WIDTH = 79
 # Which of FINDINGS and IMPRESSION a report has, and how often.
 OUTLINES = {("FINDINGS", "IMPRESSION"): 0.66, ("IMPRESSION",): 0.18, ("FINDINGS",): 0.14, (): 0.02}
@@ -33,15 +38,20 @@ class Dictation:
     triplets: tuple[TrueTriplet, ...]
 
 
-def dictate(case: Case, rng: np.random.Generator) -> Dictation:
+def dictate(case: Case, rng: np.random.Generator, earlier: Case | None = None) -> Dictation:
     """Report a case in the manner of MIMIC-CXR.
+
+    Args:
+        case: what is drawn.
+        rng: the only source of randomness.
+        earlier: the patient's study before, which the report compares with; None for a first study.
 
     Raises:
         ValueError: the case shows a finding that the wording has no name for.
     """
-    reader = _Reader(case, Speaker(rng))
+    reader = _Reader(case, Speaker(rng), earlier)
     bodies = reader.read()
-    text = _lay_out(case, reader.speaker, bodies)
+    text = _lay_out(reader, bodies)
     said = [triplet for sentences in bodies.values() for sentence in sentences for triplet in sentence.triplets]
     return Dictation(text, tuple(dict.fromkeys(said)))
 
@@ -49,10 +59,12 @@ def dictate(case: Case, rng: np.random.Generator) -> Dictation:
 class _Reader:
     """One radiologist before one film."""
 
-    def __init__(self, case: Case, speaker: Speaker) -> None:
+    def __init__(self, case: Case, speaker: Speaker, earlier: Case | None) -> None:
+        self.case, self.earlier = case, earlier
         self.speaker = speaker
         self.wording = speaker.wording
         self.entries: Mapping[str, Any] = self.wording["findings"]
+        self.circumstances = self._circumstances()
         self.subjects = self._notice(case.findings)
         self.blocked = {name for s in self.subjects for name in (s.name, *self._entry(s).get("forbids", ()))}
         self.denied: set[str] = set()
@@ -68,6 +80,26 @@ class _Reader:
         if "IMPRESSION" in outline:
             bodies["IMPRESSION"] = self._impression(alone="FINDINGS" not in outline)
         return bodies
+
+    def _circumstances(self) -> set[str]:
+        """What the film and its priors are like, which decides what may be remarked."""
+        film, drawn = self.case.acquisition, {finding.name for finding in self.case.findings}
+        prior = self.earlier is not None or self.speaker.chance(OUTSIDE_PRIORS)
+        holds = {
+            "always": True,
+            self.case.view: True,
+            "prior": prior,
+            "no prior": not prior,
+            "rotated": abs(film.rotation) > 0.5,
+            "inspired": film.inspiration >= 0 and "low lung volumes" not in drawn,
+            "shallow": film.inspiration < -0.5,
+        }
+        return {name for name, true in holds.items() if true}
+
+    def fitting(self, source: str) -> list[str]:
+        """The frames that fit the circumstances, of those that the wording lists by circumstance; one at least."""
+        frames: Mapping[str, Sequence[str]] = self.wording[source]
+        return [frame for name, listed in frames.items() if name in self.circumstances for frame in listed]
 
     def _entry(self, subject: Subject) -> Mapping[str, Any]:
         if subject.name not in self.entries:
@@ -88,7 +120,7 @@ class _Reader:
         return [self._take(finding) for finding in noticed]
 
     def _take(self, finding: Finding) -> Subject:
-        """Settle how a finding is taken in the whole report: its place, its degree, and whether it is in doubt."""
+        """Settle how a finding is taken in the whole report: place, degree, course, and whether it is in doubt."""
         severity = finding.severity if self.speaker.chance(0.65) else None
         entry = self._entry(Subject(finding.name, finding.anatomies))
         doubt = entry.get("doubted", 0.0) + (DOUBTED_SUBTLE if finding.severity == "subtle" else DOUBTED)
@@ -96,14 +128,30 @@ class _Reader:
         anatomies = finding.anatomies
         if entry["default"] == "lung" and laterality(anatomies) == "one" and self.speaker.chance(0.06):
             anatomies = (f"{side_of(anatomies[0])[0]} lung",)
-        return Subject(finding.name, anatomies, severity, finding.side, doubtful)
+        course = course_of(finding, self.earlier)
+        if not self.speaker.chance(STATED_COURSES) or (entry["severity"] == "none" and course in ("grown", "shrunk")):
+            course = "present"
+        return Subject(finding.name, anatomies, severity, finding.side, doubtful, course, self._details(finding))
+
+    def _details(self, finding: Finding) -> dict[str, str]:
+        """Words for how a device is drawn."""
+        if finding.name == "endotracheal tube":
+            return {"cm": f"{BODY_CM * tube_height(finding):.1f}"}
+        if finding.name == "central venous catheter":
+            return {"vein": self.speaker.pick(self.wording["veins"][vein_of(finding)])}
+        return {}
+
+    def _frames(self, source: str, subject: Subject) -> Sequence[str]:
+        """Frames for the course of a subject; those for none where it has no frames of its own."""
+        frames: Mapping[str, Sequence[str]] = self.wording[source]
+        return frames.get(subject.course, frames["present"])
 
     def _findings(self) -> list[Sentence]:
         positives = self._positives(self.subjects)
         normals = self._normals(int(self.speaker.rng.integers(1, 5)))
         denials = self._denials(int(self.speaker.rng.integers(1, 3)))
         parts = [positives, normals, denials] if self.speaker.chance(0.6) else [normals, denials, positives]
-        lead = self._remark("remarks", 0.25) + self._remark("histories", 0.02)
+        lead = self._remark(self.fitting("remarks"), 0.25) + self._remark(self.wording["histories"], 0.02)
         return lead + [sentence for part in parts for sentence in part] + self._extras()
 
     def _impression(self, alone: bool) -> list[Sentence]:
@@ -116,33 +164,45 @@ class _Reader:
             sentences += self._denials(1)
         if alone:
             sentences += self._normals(1) + self._denials(1) + self._extras()
-        return sentences + self._remark("advice", 0.2)
+        if unchanged(self.case, self.earlier):
+            sentences += self._remark(self.wording["no_change"], 0.4)
+        return sentences + self._remark(self.fitting("advice"), 0.2)
 
     def _extras(self) -> list[Sentence]:
         """What earlier studies showed and what a cautious reader adds, on some films."""
         sentences = []
-        if self.speaker.chance(0.13) and (gone := self._absent("resolvable")):
-            frames = "removed" if self._entry(gone).get("device") else "resolved"
-            sentences.append(self.speaker.tell(self.wording[frames], gone, "absent"))
-        if self.speaker.chance(0.04) and (suspect := self._absent("suspected")):
+        if self.speaker.chance(RECALLED) and (lost := self._lost()):
+            frames = "removed" if self._entry(lost).get("device") else "resolved"
+            sentences.append(self.speaker.tell(self.wording[frames], lost, "absent"))
+        if self.speaker.chance(0.04) and (suspect := self._suspect()):
             sentences.append(self.speaker.tell(self.wording["uncertain"], suspect, "uncertain"))
         return sentences
 
-    def _absent(self, source: str) -> Subject | None:
-        """A finding that this film does not show; blocked from now on."""
-        barred = self.blocked | (self.denied if source == "suspected" else set())
-        names = [name for name in self.wording[source] if name not in barred]
+    def _lost(self) -> Subject | None:
+        """Something that the earlier study shows and this one does not; blocked from now on."""
+        lost = [finding for finding in gone(self.case, self.earlier) if finding.name not in self.blocked]
+        if not lost:
+            return None
+        finding = self.speaker.pick(lost)
+        self.blocked.add(finding.name)
+        return Subject(finding.name, finding.anatomies, None, finding.side, details=self._details(finding))
+
+    def _suspect(self) -> Subject | None:
+        """A finding that nothing on this film shows; blocked from now on."""
+        suspected: Mapping[str, Sequence[str]] = self.wording["suspected"]
+        names = [name for name in suspected if name not in self.blocked | self.denied]
         if not names:
             return None
         name = self.speaker.pick(names)
         self.blocked.add(name)
-        return Subject(name, (self.speaker.pick(self.wording[source][name]),))
+        return Subject(name, (self.speaker.pick(suspected[name]),))
 
-    def _remark(self, source: str, probability: float) -> list[Sentence]:
+    def _remark(self, frames: Sequence[str], probability: float) -> list[Sentence]:
         if not self.speaker.chance(probability):
             return []
-        frame = self.speaker.pick(self.wording[source])
-        return [Sentence(self.speaker.fill(frame, {"topic": self.speaker.pick(self.wording["topics"])}))]
+        return [
+            Sentence(self.speaker.fill(self.speaker.pick(frames), {"topic": self.speaker.pick(self.wording["topics"])}))
+        ]
 
     def _positives(self, subjects: Sequence[Subject]) -> list[Sentence]:
         """Devices first or last, diseases in any order, two of them in one sentence at times."""
@@ -154,7 +214,9 @@ class _Reader:
         while diseases:
             first = diseases.pop()
             if diseases and not first.doubtful and not diseases[-1].doubtful and self.speaker.chance(0.15):
-                sentences.append(self.speaker.tell_two(self.wording["pairs"], first, diseases.pop(), "present"))
+                second = diseases.pop()
+                same = first if first.course == second.course else replace(first, course="present")
+                sentences.append(self.speaker.tell_two(self._frames("pairs", same), first, second, "present"))
             else:
                 sentences.append(self._doubt(first) if first.doubtful else self._affirm(first))
         return devices + sentences if self.speaker.chance(0.6) else sentences + devices
@@ -165,32 +227,26 @@ class _Reader:
             anatomies = list(placed)
             anatomy = anatomies[0] if self.speaker.chance(0.65) else self.speaker.pick(anatomies)
             return self.speaker.tell_at(placed[anatomy], subject, anatomy)
-        return self.speaker.tell(self.wording["devices"], subject, "present")
+        return self.speaker.tell(self._frames("devices", subject), subject, "present")
 
     def _affirm(self, subject: Subject) -> Sentence:
         entry = self._entry(subject)
         sided = laterality(subject.anatomies) == "one" and "side_clauses" in entry
         clauses = entry.get("side_clauses" if sided else "clauses")
-        if clauses and self.speaker.chance(0.55):
-            tail = self.speaker.pick(self.wording["tails"])
-            return self.speaker.claim([clause + tail for clause in clauses], subject, "present", sided=sided)
+        if clauses and subject.course in ("present", "stable") and self.speaker.chance(0.55):
+            return self.speaker.claim(clauses, subject, "present", sided=sided)
         if entry.get("signs") and self.speaker.chance(0.22):
-            return self.speaker.explain(
-                self.wording["firm_signs"], self._sign(subject), replace(subject, severity=None), ("present", "present")
-            )
-        return self.speaker.tell(self.wording[self._course(entry)], subject, "present")
-
-    def _course(self, entry: Mapping[str, Any]) -> str:
-        """How a finding stands to earlier studies; most are stated without one."""
-        odds = {"present": 0.56, "stable": 0.2, "changed": 0.12, "appeared": 0.12}
-        course = str(self.speaker.rng.choice(list(odds), p=list(odds.values())))
-        return "present" if entry.get("lasting") and course in ("changed", "appeared") else course
+            meaning = replace(subject, severity=None)
+            frames = self._frames("firm_signs", subject)
+            return self.speaker.explain(frames, self._sign(subject), meaning, ("present", "present"))
+        return self.speaker.tell(self._frames("statements", subject), subject, "present")
 
     def _doubt(self, subject: Subject) -> Sentence:
         entry = self._entry(subject)
         if entry.get("signs") and self.speaker.chance(0.55):
             meaning = replace(subject, severity=None)
-            return self.speaker.explain(self.wording["hinted"], self._sign(subject), meaning, ("present", "uncertain"))
+            frames = self._frames("hinted", subject)
+            return self.speaker.explain(frames, self._sign(subject), meaning, ("present", "uncertain"))
         if entry.get("rivals") and self.speaker.chance(0.5):
             rival = Subject(self.speaker.pick(entry["rivals"]), subject.anatomies)
             frames = self.wording["rivals"]
@@ -261,7 +317,8 @@ class _Reader:
                 return replace(clear, triplets=(TrueTriplet("normal", "lung", "present", None), *clear.triplets))
             if self.speaker.chance(0.2):
                 return self.speaker.deny(self.wording["lung_denials"], phrases)
-        return self.speaker.deny(self.wording["denials"], phrases)
+        since = self.wording["denials_since"] if self.earlier else []
+        return self.speaker.deny([*self.wording["denials"], *since], phrases)
 
     def _denied_phrase(self, name: str) -> tuple[str, Subject]:
         phrase = self.speaker.pick(list(self.entries[name]["denied"]))
@@ -291,12 +348,13 @@ class _Reader:
         return Sentence(text, (TrueTriplet(option["pathology"], option["anatomy"], "absent", None),))
 
 
-def _lay_out(case: Case, speaker: Speaker, bodies: Mapping[str, Sequence[Sentence]]) -> str:
+def _lay_out(reader: _Reader, bodies: Mapping[str, Sequence[Sentence]]) -> str:
     """The report's lines: header sections, bodies, and at times an addendum."""
+    speaker = reader.speaker
     slips = 0.03 if speaker.chance(MISTYPED_REPORTS) else 0.0
     inline = speaker.chance(0.35)
     lines = [f"{'FINAL REPORT':>45}"]
-    for title, content in _header(case, speaker):
+    for title, content in _header(reader):
         lines += [*_wrapped(f"{title}:  {content}"), " "]
     for title, sentences in bodies.items():
         paragraphs = _paragraphs(title, sentences, speaker, slips)
@@ -312,8 +370,8 @@ def _lay_out(case: Case, speaker: Speaker, bodies: Mapping[str, Sequence[Sentenc
     return "\n".join(lines[:-1]) + "\n"
 
 
-def _header(case: Case, speaker: Speaker) -> list[tuple[str, str]]:
-    words = speaker.wording
+def _header(reader: _Reader) -> list[tuple[str, str]]:
+    case, speaker, words = reader.case, reader.speaker, reader.wording
     person = {"F": "woman", "M": "man"}[case.sex]
     slots = {
         "person": person,
@@ -322,10 +380,10 @@ def _header(case: Case, speaker: Speaker) -> list[tuple[str, str]]:
         "topic": speaker.pick(words["topics"]),
     }
     sections = [
-        ("EXAMINATION", speaker.pick(words["examinations"][case.view]), 0.75),
+        ("EXAMINATION", speaker.pick(reader.fitting("examinations")), 0.75),
         ("INDICATION", speaker.fill(speaker.pick(words["indications"]), slots), 0.92),
-        ("TECHNIQUE", speaker.pick(words["techniques"][case.view]), 0.65),
-        ("COMPARISON", speaker.pick(words["comparisons"]), 0.8),
+        ("TECHNIQUE", speaker.pick(reader.fitting("techniques")), 0.65),
+        ("COMPARISON", speaker.pick(reader.fitting("comparisons")), 0.8),
     ]
     return [(title, content) for title, content, probability in sections if speaker.chance(probability)]
 

@@ -39,7 +39,7 @@ def test_every_place_of_every_finding_has_words(name: str) -> None:
     for place in FINDINGS[name].places:
         side = place.side
         for _ in range(25):
-            noun = speaker.noun(Subject(name, place.anatomies, "moderate", side))
+            noun = speaker.noun(Subject(name, place.anatomies, "moderate", side, details={"vein": "subclavian"}))
             assert "None" not in noun.text
             assert "{" not in noun.text
             sides = {side_of(anatomy)[0] for anatomy in noun.subject.anatomies} - {None}

@@ -1,12 +1,15 @@
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.phantom.cohort import sample_cohort
 from pipeline.phantom.grammar import TrueTriplet, wording
+from pipeline.phantom.landmarks import tube_height, vein_of
 from pipeline.phantom.reports import Dictation, dictate
 from pipeline.phantom.scene import SEEN, UNSEEN, Case, Finding, sample_case
 from pipeline.triplets.lexicon import load_lexicon
@@ -139,15 +142,18 @@ def test_sentences_seldom_repeat() -> None:
 
 def test_there_are_enough_frames_and_words() -> None:
     content = wording()
-    for kinds in (
-        ["present"],
-        ["appeared", "stable", "changed"],
-        ["resolved"],
-        ["uncertain"],
-        ["denials"],
-        ["devices"],
+    statements = content["statements"]
+    courses = [frame for course, frames in statements.items() if course != "present" for frame in frames]
+    devices = [frame for frames in content["devices"].values() for frame in frames]
+    for frames in (
+        statements["present"],
+        courses,
+        content["resolved"],
+        content["uncertain"],
+        content["denials"],
+        devices,
     ):
-        assert len({frame for kind in kinds for frame in content[kind]}) >= 25
+        assert len(set(frames)) >= 25
     for name in SEEN:
         entry = content["findings"][name]
         words = {
@@ -163,6 +169,124 @@ def test_some_reports_are_mistyped_and_marks_stay() -> None:
     assert len(rare) > 40
     assert sum("___" in text for text in texts) > 250
     assert not any(re.search(r"(?<!_)_{1,2}(?!_)|_{4,}", text) for text in texts)
+
+
+COMPARING = (
+    r"unchanged|stable|similar to|as before|again|persist|compared|comparison with|interval (?!f)|\bnew\b|newly|has developed"
+    r"|have developed|no longer|remain|than on|same appearance|resolved|cleared|removed|\bsince\b"
+)
+
+
+def follow_ups(count: int) -> list[tuple[Case, Case | None, Dictation]]:
+    visits = sample_cohort(np.random.default_rng(21), count)
+    earlier = [visits[i - 1].case if visit.number else None for i, visit in enumerate(visits)]
+    rng = np.random.default_rng(22)
+    return [(v.case, before, dictate(v.case, rng, before)) for v, before in zip(visits, earlier, strict=True)]
+
+
+def header(text: str) -> str:
+    return " ".join(re.split(r"^ (?:FINDINGS|IMPRESSION): ", text, flags=re.M)[0].split())
+
+
+def test_a_first_study_compares_with_nothing() -> None:
+    first = [report.text for _, before, report in follow_ups(500) if before is None]
+    named = [re.sub("(Comparison is made with|radiograph compared to) ", "", body(text)) for text in first]
+    assert not [text for text in named if re.search(COMPARING, text, flags=re.I)]
+    assert any("No priors available" in text for text in first)
+
+
+def test_what_is_said_of_priors_agrees() -> None:
+    for _, before, report in follow_ups(600):
+        named = re.search("COMPARISON: (___|Chest radiograph|Multiple)", header(report.text))
+        none = re.search("COMPARISON: N", header(report.text)) or "No priors available" in report.text
+        compared = re.search("Comparison is made|radiograph compared", body(report.text))
+        assert not (none and (named or compared or before is not None))
+
+
+def test_courses_follow_the_earlier_study() -> None:
+    """An effusion of the same side: new, as it was, larger or smaller; the impression says nothing else."""
+    rng = np.random.default_rng(4)
+    opposite = {
+        "appeared": "unchanged|stable|again|persist|larger|increas|worse|progress|decreas|improve|lessen|diminish",
+        "stable": r"\bnew\b|newly|development|increas|worse|progress|decreas|improve|lessen|diminish",
+        "grown": r"\bnew\b|newly|unchanged|stable|decreas|improve|lessen|diminish|less conspicuous",
+        "shrunk": r"\bnew\b|newly|unchanged|stable|increas|worse|progress|more conspicuous",
+    }
+    for before, course in ((None, "appeared"), ("moderate", "stable"), ("mild", "grown"), ("severe", "shrunk")):
+        old = () if before is None else (Finding("pleural effusion", ("left pleura",), before, 1, "left"),)
+        earlier = case_with(rng, *old)
+        now = replace(earlier, findings=(Finding("pleural effusion", ("left pleura",), "moderate", 2, "left"),))
+        told = [s for _ in range(120) for s in re.split(r"\.\s", body(dictate(now, rng, earlier).text))]
+        told = [s for s in told if re.search("left.*effusion|effusion.*left", s) and not re.search(r"\b[Nn]o\b", s)]
+        assert len(told) > 60
+        assert not [s for s in told if re.search(opposite[course], s, flags=re.I)]
+        assert sum(bool(re.search(COMPARING, s, flags=re.I)) for s in told) > 20
+
+
+def test_no_change_is_said_where_nothing_changed() -> None:
+    said = [
+        (case, before)
+        for case, before, report in follow_ups(3000)
+        if re.search(r"No (significant interval|relevant) change\.", body(report.text))
+    ]
+    assert said
+    for case, before in said:
+        assert before is not None
+        assert {f.name for f in case.findings} == {f.name for f in before.findings}
+
+
+def test_what_is_gone_was_there() -> None:
+    content = wording()
+    gone = Counter[bool]()
+    for case, before, report in follow_ups(600):
+        if re.search("has been removed|have been removed|Interval resolution|Resolved", body(report.text)):
+            assert before is not None
+            gone[bool({f.name for f in before.findings} - {f.name for f in case.findings})] += 1
+    assert set(gone) == {True}
+    assert "resolvable" not in content
+
+
+def test_remarks_fit_the_film() -> None:
+    for case, _, report in follow_ups(1000):
+        text, film = body(report.text), case.acquisition
+        if "otated" in text or "rotation" in text:
+            assert abs(film.rotation) > 0.5
+        if re.search("adequate", text):
+            assert film.inspiration >= 0
+        if re.search("[Pp]ortable|Single frontal|when the patient is able", report.text):
+            assert case.view == "AP"
+        if re.search("(PA and lateral|Frontal and lateral) (views|radiographs) of the chest", report.text):
+            assert case.view == "PA"
+
+
+def test_devices_lie_where_they_are_drawn() -> None:
+    rng = np.random.default_rng(3)
+    tube = Finding("endotracheal tube", ("trachea",), "severe", 77)
+    said = re.findall(r"(\d\.\d) cm", " ".join(body(dictate(case_with(rng, tube), rng).text) for _ in range(60)))
+    assert set(said) == {f"{44 * tube_height(tube):.1f}"}
+    for seed in range(12):
+        line = Finding("central venous catheter", ("superior vena cava",), "severe", seed, "left")
+        text = " ".join(body(dictate(case_with(rng, line), rng).text) for _ in range(20))
+        other = {"jugular": "subclavian", "subclavian": r"jugular|\bIJ\b"}[vein_of(line)]
+        assert not re.search(other + "|atri", text)
+
+
+def test_low_volumes_are_not_called_well_expanded() -> None:
+    rng = np.random.default_rng(3)
+    case = case_with(rng, Finding("low lung volumes", ("lung",), "severe", 1, "both"))
+    assert not any("expanded" in body(dictate(case, rng).text) for _ in range(150))
+
+
+def test_grammar() -> None:
+    """Articles, agreement and doubled words."""
+    slips = (
+        r"\ba (enlarged|opacity|effusion|infiltrate)"
+        r"|There is no (\w+ )?(effusions|infiltrates|nodules|pneumothoraces)\b"
+        r"|(effusions|opacities|infiltrates) (has|persists|remains)\b|\blung lung\b|tiny[\w -]* mass\b"
+        r"|can be (present|evident)|yesterday"
+    )
+    for _, _, report in follow_ups(800):
+        assert not re.search(slips, body(report.text)), body(report.text)
 
 
 def test_a_finding_without_words_is_an_error() -> None:

@@ -125,7 +125,8 @@ def _plan(visits: Sequence[Visit], rng: np.random.Generator) -> Iterator[_Study]
     splits = rng.permutation(np.repeat(list(SPLITS), _shares(patients)))
     numbers = rng.permutation(distinct_numbers(rng, 50_000_000, 60_000_000, len(visits)))
     years = rng.integers(2110, 2200, patients)
-    for visit, number in zip(visits, numbers, strict=True):
+    earlier = [visits[index - 1].case if visit.number else None for index, visit in enumerate(visits)]
+    for visit, before, number in zip(visits, earlier, numbers, strict=True):
         date = (int(years[visit.patient]) + visit.number) * 10_000 + int(rng.integers(1, 13)) * 100 + 1
         yield _Study(
             subject_id=subjects[visit.patient],
@@ -134,7 +135,7 @@ def _plan(visits: Sequence[Visit], rng: np.random.Generator) -> Iterator[_Study]
             date=date + int(rng.integers(28)),
             time=round(float(rng.uniform(0, 235959)), 3),
             shots=_shots(visit.case, rng),
-            dictation=dictate(visit.case, rng),
+            dictation=dictate(visit.case, rng, before),
         )
 
 
