@@ -247,8 +247,10 @@ class _Reader:
             meaning = replace(subject, severity=None)
             frames = self._frames("hinted", subject)
             return self.speaker.explain(frames, self._sign(subject), meaning, ("present", "uncertain"))
-        if entry.get("rivals") and self.speaker.chance(0.5):
-            rival = Subject(self.speaker.pick(entry["rivals"]), subject.anatomies)
+        rivals = [name for name in entry.get("rivals", ()) if name not in self.denied]
+        if rivals and self.speaker.chance(0.5):
+            rival = Subject(self.speaker.pick(rivals), subject.anatomies)
+            self.blocked.add(rival.name)
             frames = self.wording["rivals"]
             return self.speaker.explain(frames, subject, rival, ("uncertain", "uncertain"))
         if entry.get("doubts") and self.speaker.chance(0.5):

@@ -172,8 +172,8 @@ def test_some_reports_are_mistyped_and_marks_stay() -> None:
 
 
 COMPARING = (
-    r"unchanged|stable|similar to|as before|again|persist|compared|comparison with|interval (?!f)|\bnew\b|newly|has developed"
-    r"|have developed|no longer|remain|than on|same appearance|resolved|cleared|removed|\bsince\b"
+    r"unchanged|stable|similar to|as before|again|persist|compared|comparison with|interval (?!f)|\bnew\b|newly"
+    r"|has developed|have developed|no longer|remain|than on|same appearance|resolved|cleared|removed|\bsince\b"
 )
 
 
@@ -244,6 +244,14 @@ def test_what_is_gone_was_there() -> None:
             gone[bool({f.name for f in before.findings} - {f.name for f in case.findings})] += 1
     assert set(gone) == {True}
     assert "resolvable" not in content
+
+
+def test_what_is_in_doubt_is_not_denied() -> None:
+    for _, _, report in follow_ups(1000):
+        existences = {
+            name: {t.existence for t in report.triplets if t.pathology == name} for name in ("pneumonia", "atelectasis")
+        }
+        assert not any({"uncertain", "absent"} <= said for said in existences.values()), body(report.text)
 
 
 def test_remarks_fit_the_film() -> None:
