@@ -156,6 +156,7 @@ class _Reader:
 
     def _impression(self, alone: bool) -> list[Sentence]:
         diseases = [subject for subject in self.subjects if not self._entry(subject).get("device")]
+        extras = self._extras() if alone else []
         told = self.subjects if alone else [s for s in diseases if self.speaker.chance(0.8)]
         sentences = self._positives(told)
         if not diseases:
@@ -163,7 +164,7 @@ class _Reader:
         elif self.speaker.chance(0.45):
             sentences += self._denials(1)
         if alone:
-            sentences += self._normals(1) + self._denials(1) + self._extras()
+            sentences += self._normals(1) + self._denials(1) + extras
         if unchanged(self.case, self.earlier):
             sentences += self._remark(self.wording["no_change"], 0.4)
         return sentences + self._remark(self.fitting("advice"), 0.2)
@@ -339,8 +340,8 @@ class _Reader:
         return [self._deny_one(self.speaker.pick(options))] if options else []
 
     def _all_clear(self) -> Sentence:
-        """The impression of a film without disease."""
-        if self.speaker.chance(0.2):
+        """The impression of a film without disease: normal, unless something was suspected."""
+        if self.speaker.chance(0.2) and not self.blocked & set(self.wording["suspected"]):
             text = self.speaker.fill(self.speaker.pick(self.wording["normal_studies"]))
             return Sentence(text, (TrueTriplet("normal", "unspecified", "present", None),))
         return self._deny_one(self.speaker.pick([o for o in self.wording["clear_of"] if o["anatomy"] == "unspecified"]))

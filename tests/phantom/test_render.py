@@ -155,3 +155,10 @@ def test_masks_of_what_was_gained_leave_the_normal_part() -> None:
     mask = with_finding(plain(), "mediastinal widening", place, "severe").masks[0]
     assert not mask[:, SIZE // 2 - 3 : SIZE // 2 + 3].any()
     assert min(mask[:, : SIZE // 2].sum(), mask[:, SIZE // 2 :].sum()) > 0
+
+
+@pytest.mark.parametrize("severity", ["moderate", "severe"])
+def test_air_in_the_wall_is_masked_where_it_is_seen(severity: str) -> None:
+    case, place = plain(), FINDINGS["subcutaneous emphysema"].places[0]
+    drawn = with_finding(case, "subcutaneous emphysema", place, severity)
+    assert (normal_image(case) - drawn.image > 3)[drawn.masks[0]].mean() > 0.85

@@ -254,6 +254,12 @@ def test_what_is_in_doubt_is_not_denied() -> None:
         assert not any({"uncertain", "absent"} <= said for said in existences.values()), body(report.text)
 
 
+def test_a_film_with_a_suspicion_is_not_called_normal() -> None:
+    for _, _, report in follow_ups(2500):
+        if any(triplet.existence == "uncertain" for triplet in report.triplets):
+            assert not re.search(r"(Normal|Unremarkable)( radiograph of the)? chest", body(report.text))
+
+
 def test_remarks_fit_the_film() -> None:
     for case, _, report in follow_ups(1000):
         text, film = body(report.text), case.acquisition
