@@ -37,6 +37,7 @@ def main() -> None:
         counts=counts,
     )
     write_table(triplets, Path("data/triplets.parquet"), TRIPLETS)
+    counts["studies_without_triplets"] = len(studies) - triplets["study_id"].n_unique()
     sections = count_sections(map(Selection, studies["report"], studies["sections"]))
     metrics: dict[str, Any] = {**counts, "extracted": len(triplets), "sections": sections}
     metrics |= cost(params.extraction, counts)

@@ -6,7 +6,8 @@
 
 The paper describes its two sets of 16 diseases in the same words, but for single-label in the first and multi-label in
 the second, and names none of the diseases: they are the corpus' most frequent ones here, each in more than 1 % of the
-studies. A disease that a report does not mention is absent; one that it leaves uncertain is not labelled.
+studies. A disease that a report does not mention is absent; one that it leaves uncertain is not labelled. Images of
+studies without any triplet are left out: their report was not read.
 """
 
 from collections.abc import Mapping
@@ -73,7 +74,8 @@ def read_corpus_benchmark(
     findings = corpus_findings(name, triplets, studies)
     held_out = images.filter(pl.col("split").is_in(SPLITS))
     known = _graded(triplets, findings) if name == "mimic_fg" else _named(triplets, findings)
-    pairs = held_out.select("image_id", "study_id").join(pl.DataFrame({"finding": list(findings)}), how="cross")
+    read = held_out.join(triplets, on="study_id", how="semi")
+    pairs = read.select("image_id", "study_id").join(pl.DataFrame({"finding": list(findings)}), how="cross")
     # a finding that the report does not mention has no row: it is absent
     labels = pairs.join(known.with_columns(mentioned=True), on=["study_id", "finding"], how="left").with_columns(
         label=pl.when(pl.col("mentioned")).then("label").otherwise(pl.lit(0, pl.Int8))

@@ -57,6 +57,11 @@ class LabelIndices:
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def stated(self) -> npt.NDArray[np.bool_]:
+        """Whether anything is said of each sample [N]."""
+        return (self.indices != NOTHING).any(axis=(1, 2))
+
     def gather(self, rows: npt.NDArray[np.int64]) -> torch.Tensor:
         """int64 [n, 5, K] of some samples."""
         return torch.from_numpy(self.indices[rows]).long()

@@ -71,6 +71,11 @@ class ExistenceMatrix:
     def __len__(self) -> int:
         return len(self.starts)
 
+    @property
+    def stated(self) -> npt.NDArray[np.bool_]:
+        """Whether anything is said of each sample [N]."""
+        return self.lengths > 0
+
     def gather(self, rows: npt.NDArray[np.int64]) -> torch.Tensor:
         """The matrices of some samples.
 

@@ -40,7 +40,8 @@ def structured_labels(
     """Labels from triplets.
 
     "normal" is said of single places, so its triplets are left out; a study without any present or uncertain finding
-    gets the label "normal" instead. Absent findings give no label, as in the paper.
+    gets the label "normal" instead. Absent findings give no label, as in the paper. A study without any triplet was
+    not read, whatever the reason: nothing is known of it, not even that it is normal.
 
     Args:
         triplets: schema TRIPLETS.
@@ -90,7 +91,8 @@ def _findings(triplets: pl.DataFrame, studies: pl.DataFrame, min_ratio: float) -
     frequent = positive.group_by("category").agg(ratio.alias("ratio")).filter(pl.col("ratio") > min_ratio)
     kept = said.filter(pl.col("category").is_in(frequent["category"].implode()))
     state = pl.when(pl.col("study_id").is_in(ill.implode())).then(pl.lit(ABSENT)).otherwise(pl.lit(PRESENT))
-    normal = studies.select("study_id", category=pl.lit(NORMAL), state=state)
+    read = studies.join(triplets, on="study_id", how="semi")
+    normal = read.select("study_id", category=pl.lit(NORMAL), state=state)
     return pl.concat([kept, normal], how="diagonal")
 
 

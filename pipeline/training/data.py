@@ -38,6 +38,15 @@ class Gatherer(Protocol):
         ...
 
 
+class Labels(Gatherer, Protocol):
+    """What reports say, one row per sample."""
+
+    @property
+    def stated(self) -> NDArray[np.bool_]:
+        """Whether a report says anything of each sample [N]."""
+        ...
+
+
 @dataclass(frozen=True)
 class Examples:
     """Images with their labels.
@@ -55,9 +64,10 @@ class Examples:
     label_rows: Rows
 
     @classmethod
-    def of(cls, images: Gatherer, image_rows: Rows, labels: Gatherer) -> "Examples":
-        """Images whose labels are in the same order."""
-        return cls(images, image_rows, labels, np.arange(len(image_rows)))
+    def of(cls, images: Gatherer, image_rows: Rows, labels: Labels) -> "Examples":
+        """Images whose labels are in the same order; those of which nothing is said would only pass for healthy."""
+        rows = np.flatnonzero(labels.stated)
+        return cls(images, image_rows[rows], labels, rows)
 
     def __len__(self) -> int:
         return len(self.image_rows)

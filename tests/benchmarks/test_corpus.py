@@ -30,6 +30,7 @@ def corpus(held_out: dict[str, list[tuple[str, str, str | None]]]) -> tuple[pl.D
 
 
 HELD_OUT = {
+    "e0": [],  # not read
     "e1": [("edema", "present", "mild")],
     "e2": [("edema", "present", "subtle"), ("edema", "present", "severe"), ("mass", "absent", None)],
     "e3": [("edema", "present", None), ("mass", "uncertain", None)],
@@ -106,7 +107,7 @@ def test_severities_are_labelled_where_they_are_stated(tmp_path: Path) -> None:
 
 def test_counts_say_what_was_left_out(tmp_path: Path) -> None:
     counts = read_corpus_benchmark("mimic16", *corpus(HELD_OUT), tmp_path / "mimic").counts
-    assert (counts["images_of_corpus"], counts["images_left_out"], counts["images"]) == (6, 4, 2)
+    assert (counts["images_of_corpus"], counts["images_left_out"], counts["images"]) == (7, 5, 2)
     counts = read_corpus_benchmark("mimic_multi", *corpus(HELD_OUT), tmp_path / "mimic").counts
     assert (counts["labels_left_out"], counts["positive_edema"], counts["images_validate"]) == (2, 4, 1)
 
@@ -129,7 +130,7 @@ def test_what_cannot_be_made_is_an_error_that_names_it(name: str, tmp_path: Path
     triplets, studies, images = corpus(HELD_OUT)
     healthy = triplets.with_columns(pathology=pl.lit("normal"))
     with pytest.raises(
-        DatasetError, match=f"No disease is present in more than 1% of 126 reports, so that {name} has nothing"
+        DatasetError, match=f"No disease is present in more than 1% of 127 reports, so that {name} has nothing"
     ):
         read_corpus_benchmark(name, healthy, studies, images, tmp_path)
     with pytest.raises(DatasetError, match=f"no validation or test image for {name}"):

@@ -29,6 +29,7 @@ def test_each_samples_labels_padded_in_rising_order(folder):
     assert found.gather(np.arange(4)).tolist() == [b, a, [nothing] * 5, a]
     assert found.gather(np.array([3, 0])).tolist() == [a, b]
     assert len(found) == 4
+    assert found.stated.tolist() == [True, True, False, True]
 
 
 def test_labels_without_a_text_are_named(folder):

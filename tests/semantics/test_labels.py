@@ -48,6 +48,7 @@ def test_gather_fills_what_a_loop_would_fill(
     assert gathered.element_size() == 1
     np.testing.assert_array_equal(gathered.numpy(), expected)
     assert len(labels) == len(samples)
+    assert labels.stated.tolist() == [any(study == sample for study, *_ in entries) for sample in samples]
 
 
 def test_indices_outside_the_query_sets_are_an_error(tmp_path: Path) -> None:

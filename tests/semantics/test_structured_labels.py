@@ -18,6 +18,7 @@ SAID = [
     ("c", "edema", "lung", "absent", None),
     ("c", "edema", "left lung", "uncertain", None),
     ("d", "hernia", "stomach", "present", None),
+    ("e", "mass", "lung", "absent", None),
 ]
 SPLITS = {"a": "train", "b": "train", "c": "train", "d": "validate", "e": "train"}
 
@@ -58,8 +59,16 @@ def test_findings_are_pooled_and_normal_means_nothing_found():
         ("a", "edema", "present"), ("a", "mass", "uncertain"), ("a", "normal", "absent"),
         ("b", "edema", "absent"), ("b", "normal", "present"),
         ("c", "edema", "uncertain"), ("c", "mass", "present"), ("c", "normal", "absent"),
-        ("d", "normal", "absent"), ("e", "normal", "present"),
+        ("d", "normal", "absent"), ("e", "mass", "absent"), ("e", "normal", "present"),
     ]  # fmt: skip
+
+
+def test_a_study_that_was_not_read_has_no_label():
+    """Study a lost its triplets; b, of which only normal things are said, keeps its label."""
+    triplets, studies = tables()
+    found = structured_labels(triplets.filter(pl.col("study_id") != "a"), studies, None, True, 0.0)
+    assert found.studies["study_id"].unique().sort().to_list() == ["b", "c", "e"]
+    assert found.findings["study_id"].unique().sort().to_list() == ["b", "c", "d", "e"]
 
 
 def test_the_categories_alone_come_first_and_every_label_has_its_mirror():

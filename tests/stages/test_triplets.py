@@ -42,6 +42,7 @@ def test_spacy(project: Path):
     assert metrics == {
         "studies": 2,
         "extracted": 3,
+        "studies_without_triplets": 0,
         "sections": {
             "reports": 2, "reports_of_findings": 1, "reports_of_impression+addendum": 1, "reports_with_addenda": 1,
             "reports_with_masked_words": 1, "masked_words": 1, "reports_without_text": 0,
@@ -67,6 +68,7 @@ def test_graphs(project: Path):
     Path("graphs.json").write_text(json.dumps({"p1/p10/s1.txt": {"text": "effusion", "entities": {"1": _ENTITY}}}))
     metrics = _run("extraction.source=graphs", "extraction.graphs=graphs.json")
     assert metrics["extracted"] == metrics["annotations"] == metrics["studies_without_annotation"] == 1
+    assert metrics["studies_without_triplets"] == 1
     assert read_table(Path("data/triplets.parquet"), TRIPLETS)["existence"].to_list() == ["uncertain"]
 
 
@@ -96,7 +98,7 @@ def test_llm(project: Path):
             "studies": 2, "extracted": 2, "reports_asked": 2, "reports_cached": 0, "reports_failed": 0,
             "reports_without_text": 0, "answers_invalid": 0, "prompt_tokens": 200, "completion_tokens": 20,
             "entities": 4, "entities_without_category": 0, "evidence_not_in_report": 1, "unknown_category": 1,
-            "unknown_location": 0,
+            "unknown_location": 0, "studies_without_triplets": 0,
         }  # fmt: skip
         assert metrics.pop("cost") == pytest.approx(200 * 2e-6 + 20 * 10e-6)
         metrics.pop("sections")

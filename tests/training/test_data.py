@@ -25,6 +25,20 @@ def numbered(n=10, first=5):
     return Examples(Table(images), np.arange(n) + first, Table(labels), n - np.arange(n))
 
 
+class Stated(Table):
+    @property
+    def stated(self):
+        return (self.tensor >= 0).numpy()
+
+
+def test_images_of_which_no_report_says_anything_are_left_out():
+    labels = Stated(torch.tensor([3, -1, 0, -1]))
+    examples = Examples.of(Table(torch.arange(10, 20)), np.array([7, 2, 5, 1]), labels)
+    assert len(examples) == 2
+    images, found = examples.gather(np.arange(2))
+    assert (images.tolist(), found.tolist()) == ([17, 15], [3, 0])
+
+
 def collate(share):
     """The labels of a part, and those of its whole step."""
     return {"own": share.labels.gather(share.rows[share.own]), "step": share.labels.gather(share.rows)[:, 0, 0]}
