@@ -20,11 +20,11 @@ _DIFFERENTIAL_CUE, _HYPOTHETICAL = int(Cue.DIFFERENTIAL), int(Cue.HYPOTHETICAL)
 _OPENING, _AFFIRMING = int(Cue.OPENING), int(Cue.AFFIRMING)
 _NEGATION_AFTER, _RESOLVED, _ALTERNATIVE = int(Cue.NEGATION_AFTER), int(Cue.RESOLVED), int(Cue.ALTERNATIVE)
 _SCOPES = int(Cue.NEGATION | Cue.UNCERTAINTY | Cue.DIFFERENTIAL | Cue.HYPOTHETICAL | Cue.HISTORY | Cue.COMPARISON)
-_UNCERTAINTY_AFTER = int(Cue.UNCERTAINTY_AFTER)
+_UNCERTAINTY_AFTER, _REPRESENTING, _PART = map(int, (Cue.UNCERTAINTY_AFTER, Cue.REPRESENTING, Cue.PART))
 _LOOK_BACK = int(Cue.NEGATION_AFTER | Cue.UNCERTAINTY_AFTER | Cue.RESOLVED | Cue.ALTERNATIVE)
 _SEPARATORS = _COMMA | _AND | _WITH
 _LISTS = _COMMA | _AND | _OR
-_STARTS = _SCOPES | _OPENING | _VERB  # after a comma or "and" these begin a new statement
+_STARTS = _SCOPES | _UNCERTAINTY_AFTER | _OPENING | _VERB  # after a comma or "and" these begin a new statement
 
 
 def existences(mentions: Sequence[Mention]) -> list[str | None]:
@@ -64,7 +64,8 @@ class _Scopes:
             twice = self._scope == ABSENT and not any(map(self._stands_between, range(self._opened + 1, index)))
             self._scope, self._opened = PRESENT if twice else ABSENT, index
         elif cue & _UNCERTAINTY:
-            self._scope = ABSENT if self._scope == ABSENT else UNCERTAIN  # "no opacity to suggest pneumonia"
+            if self._scope not in (ABSENT, _DIFFERENTIAL):  # "no opacity to suggest pneumonia"
+                self._scope = UNCERTAIN
         elif cue & _DIFFERENTIAL_CUE:
             self._scope = _DIFFERENTIAL
         else:
@@ -126,10 +127,12 @@ class _Scopes:
     def _look_back(self, index: int, cue: int) -> None:
         if cue & _ALTERNATIVE:
             self._look_back_once(index)
-        elif cue & _UNCERTAINTY_AFTER and self._finding_after(index):
+        elif cue & _UNCERTAINTY_AFTER and (self._finding_after(index) or not self._finding_before(index)):
             self._open(index, _UNCERTAINTY)  # "the opacity is likely atelectasis"
         elif cue & _RESOLVED and not self._finding_before(index):
             self._open(index, _NEGATION)
+        elif not cue & _UNCERTAINTY_AFTER and (self._scope == _SENTENCE or self._is_of_part(index)):
+            return  # "the tube should be removed", "the tip of the tube is not seen"
         else:
             self._mark_before(index, ABSENT if cue & (_NEGATION_AFTER | _RESOLVED) else UNCERTAIN)
 
@@ -141,7 +144,7 @@ class _Scopes:
         for after in range(index + 1, len(self._cues)):
             if self._is_finding(after):
                 return True
-            if self._cues[after] & ~_AFFIRMING:
+            if self._cues[after] & ~(_AFFIRMING | _REPRESENTING):
                 return False
         return False
 
@@ -151,6 +154,18 @@ class _Scopes:
                 return True
             if self._cues[before] & (_LISTS | _BREAK):
                 return False
+        return False
+
+    def _is_of_part(self, index: int) -> bool:
+        """Whether a word is said of a part of a device, after which no other statement began."""
+        found = False
+        for before in range(index - 1, -1, -1):
+            cue = self._cues[before]
+            if cue & _PART:
+                return True
+            if found and cue & (_LISTS | _WITH | _BREAK):
+                return False
+            found = found or self._is_finding(before)
         return False
 
     def _mark_before(self, index: int, value: str, only_one: bool = False) -> None:

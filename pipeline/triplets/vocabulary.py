@@ -70,6 +70,7 @@ class Cue(IntFlag):
     AFFIRMING = auto()
     NEUTRAL = auto()
     RELATIVE = auto()
+    PART = auto()
 
 
 @dataclass(slots=True)
@@ -257,6 +258,15 @@ def _numbers(lexicon: Lexicon, phrase: str, parts: dict[str, Any]) -> Iterator[t
 
 def _cues() -> dict[Cue, list[str]]:
     raw = yaml.load(_CUES_FILE.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    adverbs = [f"{adverb} " for adverb in raw.pop("adverb")]
     if unknown := sorted(raw.keys() - {cue.name.lower() for cue in Cue if cue.name}):
         raise ParamsError(f"{_CUES_FILE.name} has the unknown kind {unknown[0]!r}: use those of the class Cue.")
-    return {Cue[kind.upper()]: words for kind, words in raw.items()}
+    return {Cue[kind.upper()]: list(_with_adverbs(words, adverbs)) for kind, words in raw.items()}
+
+
+def _with_adverbs(phrases: Iterable[str], adverbs: Sequence[str]) -> Iterator[str]:
+    """Phrases with every adverb, and none, where one may stand."""
+    for phrase in phrases:
+        before, slot, after = phrase.partition("<adverb> ")
+        yield before + after
+        yield from (before + adverb + after for adverb in adverbs if slot)

@@ -34,6 +34,10 @@ def vocabulary() -> Vocabulary:
         ("normal", "normal: unspecified"),
         ("lungs are clear, heart normal", "normal: lung, normal: heart"),
         ("lungs are clear, nodule", "normal: lung, nodule: lung"),
+        ("lungs are otherwise clear", "normal: lung"),
+        ("nodule, otherwise the lungs are clear", "nodule: lung, normal: lung"),
+        ("side port of the enteric tube", "enteric tube: stomach"),
+        ("right port", "port: superior vena cava"),
     ],
 )
 def test_places(vocabulary: Vocabulary, text: str, expected: str):
