@@ -2,18 +2,23 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
 
 class Response(NamedTuple):
-    """What goes back: a status, headers and a body; status 0 closes the connection without a word."""
+    """What goes back: a status, headers and a body, byte by byte where there are seconds of pause between them.
+
+    Status 0 closes the connection without a word.
+    """
 
     status: int
     body: bytes = b"{}"
     headers: tuple[tuple[str, str], ...] = ()
+    pause: float = 0.0
 
 
 class Request(NamedTuple):
@@ -73,7 +78,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(response.body)))
         self.end_headers()
-        self.wfile.write(response.body)
+        if response.pause:
+            self.dribble(response)
+        else:
+            self.wfile.write(response.body)
+
+    def dribble(self, response: Response) -> None:
+        with suppress(OSError):  # the client is gone
+            for byte in response.body:
+                self.wfile.write(bytes([byte]))
+                time.sleep(response.pause)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -60,7 +60,8 @@ class LabelIndices:
     @property
     def stated(self) -> npt.NDArray[np.bool_]:
         """Whether anything is said of each sample [N]."""
-        return (self.indices != NOTHING).any(axis=(1, 2))
+        stated: npt.NDArray[np.bool_] = np.any(self.indices != NOTHING, axis=(1, 2))
+        return stated
 
     def gather(self, rows: npt.NDArray[np.int64]) -> torch.Tensor:
         """int64 [n, 5, K] of some samples."""

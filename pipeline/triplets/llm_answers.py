@@ -1,7 +1,8 @@
-"""The `llm` source's answers: asked for by several threads, each kept in a file as it comes, and nothing asked twice.
+"""The `llm` source's answers: asked for by several threads, each kept in a file as it comes.
 
 A file is named by the hash of what was asked (`Questions.digest`), so that a second run, or one that goes on after an
-interruption, finds it. Answers hold words of reports: the folder is as private as they are.
+interruption, finds it. A valid answer is never asked for again; an invalid one is asked for once more, and then once in
+every run, as the endpoint may have been mended. Answers hold words of reports: the folder is as private as they are.
 """
 
 import json
@@ -19,13 +20,13 @@ from pipeline.triplets.llm_server import LlmConfig, LlmServer, NoAnswerError, Re
 from pipeline.triplets.shards import Item, write_whole
 
 LEFT_OUT = "left_out.json"  # beside the answers: ids of failed reports, and categories that the lexicon does not know
-_ATTEMPTS = 2  # an invalid answer is asked for once more
+_ATTEMPTS = 2  # at an answer in the first run; later ones make one
 _PROGRESS = 1000  # reports
 _INVALID = "no valid answer"
 
 
 class Stored(BaseModel):
-    """A cache's file: what a model wrote about a report, at most `_ATTEMPTS` times, and the tokens it took."""
+    """A cache's file: what a model wrote about a report, the last time perhaps validly, and the tokens it took."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,11 +38,6 @@ class Stored(BaseModel):
     def answer(self) -> Answer | None:
         """The valid answer, if there is one."""
         return parse_answer(self.answers[-1]) if self.answers else None
-
-    @property
-    def finished(self) -> bool:
-        """Whether there is nothing more to ask."""
-        return len(self.answers) == _ATTEMPTS or self.answer is not None
 
     def and_then(self, reply: Reply) -> "Stored":
         """With one more answer."""
@@ -80,7 +76,7 @@ class Answers:
         digests = {study: self._questions.digest(text) for study, text in texts.items() if text.strip()}
         missing: dict[str, list[str]] = {}  # digest -> the studies, whose reports may be the same
         for study, digest in digests.items():
-            if digest in missing or not self._load(digest).finished:
+            if digest in missing or self._load(digest).answer is None:
                 missing.setdefault(digest, []).append(study)
         asked = sum(map(len, missing.values()))
         counts.update(reports_asked=asked, reports_cached=len(digests) - asked)
@@ -109,14 +105,15 @@ class Answers:
 
     def _ask(self, digest: str, text: str) -> None:
         stored = self._load(digest)
-        while not stored.finished:
+        for _ in range(1 if stored.answers else _ATTEMPTS):
             wrong = stored.answers[-1] if stored.answers else None
             stored = stored.and_then(self._server.ask(self._questions.request(text, wrong)))
             path = self._path(digest)
             path.parent.mkdir(exist_ok=True)
             write_whole(path, stored.model_dump_json().encode())
-        if stored.answer is None:
-            raise NoAnswerError(_INVALID)
+            if stored.answer is not None:
+                return
+        raise NoAnswerError(_INVALID)
 
     def _answered(self, texts: Mapping[str, str], digests: Mapping[str, str], counts: Counter[str]) -> Iterator[Item]:
         names, unknown = load_names(), Counter[str]()
@@ -128,8 +125,6 @@ class Answers:
             if stored.answer is not None:
                 unknown.update(names.unknown(stored.answer))
                 yield Item(study, text, digests[study], stored.answer.model_dump_json())
-            elif stored.finished:
-                self._fail([study], _INVALID)
         self._list(unknown)
 
     def _fail(self, studies: list[str], reason: str) -> None:

@@ -22,6 +22,7 @@ from pipeline.triplets.triplet import Triplet
 from pipeline.triplets.vocabulary import Vocabulary
 
 COUNTS = ("entities", "entities_without_category", "unknown_category", "unknown_location", "evidence_not_in_report")
+_WORD, _OUTSIDE_WORDS = re.compile(r"\w"), r"(?!(?<=\w)\w)"  # the latter: anywhere but between two letters or digits
 _MEMO = 1 << 14  # phrases; models repeat them
 
 
@@ -149,11 +150,14 @@ def _existence(entity: Entity) -> str:
 
 
 def _find(evidence: str, report: str, sections: Sequence[Section], at: int) -> tuple[int, int] | None:
-    """Where words stand in sections of a report, spaces aside: the first place from a character on, else the first."""
-    words = evidence.split()
-    if not words:
+    """Where words stand in sections of a report, spaces aside: the first place from a character on, else the first.
+
+    Whole words only: a full stop or a letter stands in every report.
+    """
+    if not _WORD.search(evidence):
         return None
-    pattern = re.compile(r"\s+".join(map(re.escape, words)))
+    words = r"\s+".join(map(re.escape, evidence.split()))
+    pattern = re.compile(_OUTSIDE_WORDS + words + _OUTSIDE_WORDS)
     spans = [match.span() for section in sections for match in pattern.finditer(report, section.start, section.end)]
     return next((span for span in spans if span[0] >= at), spans[0] if spans else None)
 

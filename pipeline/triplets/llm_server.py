@@ -42,7 +42,7 @@ class LlmConfig:
         allow_remote: send reports to an address that is neither this machine nor in a private network.
         temperature: None leaves it to the endpoint.
         concurrency: requests at a time.
-        timeout: seconds for one attempt.
+        timeout: seconds until an attempt's answer begins, and as many until it is whole.
         max_retries: further attempts after no answer, 429 or a server's error.
         max_failed: reports without a valid answer that are put up with.
         cache: folder of the answers, by what was asked.
@@ -98,17 +98,22 @@ class LlmServer:
     """
 
     def __init__(self, config: LlmConfig) -> None:
-        check_endpoint(config.base_url, config.model, config.allow_remote)
+        addresses = check_endpoint(config.base_url, config.model, config.allow_remote)
         import openai  # takes seconds
+
+        from pipeline.triplets.llm_transport import CheckedTransport, Deadline
 
         logging.getLogger("openai").setLevel(logging.WARNING)  # OPENAI_LOG=debug would write reports to the log
         self._openai, self._config = openai, config
         # A proxy of the environment would carry reports away, and so would a redirect. Certificates are the machine's.
+        verify = ssl.create_default_context()
         http = openai.DefaultHttpxClient(
             trust_env=config.allow_remote,
             follow_redirects=False,
-            verify=ssl.create_default_context(),
+            verify=verify,
             timeout=config.timeout,
+            transport=CheckedTransport(addresses, verify, openai.DEFAULT_CONNECTION_LIMITS) if addresses else None,
+            event_hooks={"response": [Deadline(config.timeout)]},
         )
         key = os.environ.get(config.api_key_env)
         self._headers = {} if key else {"Authorization": openai.Omit()}
@@ -140,7 +145,7 @@ class LlmServer:
             self._reject(error.status_code)
             raise NoAnswerError(f"HTTP {error.status_code}") from error
         except self._openai.APITimeoutError as error:
-            raise NoAnswerError(f"nothing within {self._config.timeout:g} s") from error
+            raise NoAnswerError(f"not within {self._config.timeout:g} s") from error
         except self._openai.OpenAIError as error:
             raise NoAnswerError("no connection") from error
         except (ValidationError, IndexError) as error:
@@ -163,8 +168,11 @@ class LlmServer:
             )
 
 
-def check_endpoint(base_url: str, model: str | None, allow_remote: bool) -> None:
+def check_endpoint(base_url: str, model: str | None, allow_remote: bool) -> tuple[str, ...]:
     """Check what can be checked before anything is sent.
+
+    Returns:
+        The addresses that may be connected to; none where any may.
 
     Raises:
         ParamsError: no model is named, the address is none, or it is remote and that is not allowed.
@@ -177,23 +185,24 @@ def check_endpoint(base_url: str, model: str | None, allow_remote: bool) -> None
             "extraction.llm.base_url is no plain http or https address: give one as in http://127.0.0.1:8000/v1, "
             "without user name, password or query; a key belongs in the variable named by extraction.llm.api_key_env."
         )
-    if not allow_remote:
-        _require_private(base_url, parts["v6"] or parts["host"])
+    return () if allow_remote else _private_addresses(base_url, parts["v6"] or parts["host"])
 
 
-def _require_private(base_url: str, host: str) -> None:
-    """Check that every address that a host's name resolves to is this machine's or of a private network."""
+def _private_addresses(base_url: str, host: str) -> tuple[str, ...]:
+    """What a host's name resolves to, every address of which must be this machine's or of a private network."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise ParamsError(f"extraction.llm.base_url {base_url} cannot be resolved: check the name {host}.") from error
-    for address in dict.fromkeys(str(entry[4][0]) for entry in found):
+    addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for address in addresses:
         if not _is_private(address):
             raise ParamsError(
                 f"extraction.llm.base_url {base_url} is at {address}, neither this machine nor a private network, and "
                 "reports of patients, such as MIMIC-CXR's under its data use agreement, may not be sent to third "
                 "parties: serve a model here, or set extraction.llm.allow_remote to true if your agreement permits it."
             )
+    return addresses
 
 
 def _is_private(address: str) -> bool:

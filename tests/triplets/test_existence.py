@@ -36,7 +36,7 @@ def vocabulary() -> Vocabulary:
         ("compared to edema there is nodule", [None, "present"]),
         ("edema is likely pneumonia", ["present", "uncertain"]),
         ("edema is likely due to pneumonia", ["present", "uncertain"]),
-        ("edema are likely secondary to pneumonia", ["present", "uncertain"]),
+        ("edema is likely secondary to pneumonia", ["present", "uncertain"]),
         ("edema is favored to represent pneumonia", ["present", "uncertain"]),
         ("edema is suspected to reflect pneumonia", ["present", "uncertain"]),
         ("edema is unlikely to be related to pneumonia", ["present", "uncertain"]),

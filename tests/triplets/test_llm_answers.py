@@ -110,20 +110,33 @@ def test_an_invalid_answer_is_asked_again_once(tmp_path: Path, wrong: str | None
         assert server.requests[1].body["messages"][-2]["content"] == (wrong or "")
 
 
-def test_reports_without_a_valid_answer_are_listed_and_not_asked_a_third_time(tmp_path: Path) -> None:
+def test_reports_without_a_valid_answer_are_listed_and_asked_about_once_in_every_run(tmp_path: Path) -> None:
     def respond(request: Request) -> Response:
         return completion(_WRONG) if request.report == _TEXTS["s3"] else _right(request)
 
     with serving(respond) as server:
-        for _ in range(2):
+        for invalid in (2, 3):
             found, counts = _ask(_config(server, tmp_path, max_failed=1))
             assert found == [study for study in _TEXTS if study != "s3"]
-            assert (counts["reports_failed"], counts["answers_invalid"]) == (1, 2)
+            assert (counts["reports_failed"], counts["answers_invalid"]) == (1, invalid)
             assert _failed(tmp_path) == {"s3": "no valid answer"}
-        assert len(server.requests) == len(_TEXTS) + 1
+            assert server.reports.count(_TEXTS["s3"]) == invalid
+        assert len(server.requests) == len(_TEXTS) + 2
         with pytest.raises(ExtractionError, match=r"1 reports have no valid answer .*more than .*max_failed 0"):
             _ask(_config(server, tmp_path))
-        assert len(server.requests) == len(_TEXTS) + 1
+        assert len(server.requests) == len(_TEXTS) + 3
+
+
+def test_an_endpoint_that_was_mended_answers_what_it_had_failed(tmp_path: Path) -> None:
+    with serving(lambda _: completion(_WRONG)) as server:
+        with pytest.raises(ExtractionError, match="mend the endpoint or allow more, and run again"):
+            _ask(_config(server, tmp_path, concurrency=1))
+        server.respond = _right
+        found, counts = _ask(_config(server, tmp_path))
+        assert (found, counts["reports_failed"]) == (list(_TEXTS), 0)
+        asked = len(server.requests)
+        assert _ask(_config(server, tmp_path))[0] == list(_TEXTS)
+        assert len(server.requests) == asked
 
 
 def test_a_busy_server_is_asked_again_when_it_says(tmp_path: Path) -> None:
@@ -163,7 +176,7 @@ def test_a_slow_server_is_given_up(tmp_path: Path) -> None:
     with serving(lambda request: time.sleep(1) or _right(request)) as server:
         config = _config(server, tmp_path, timeout=0.2, max_failed=1)
         assert _ask(config, {"a": "No edema."})[0] == []
-    assert _failed(tmp_path) == {"a": "nothing within 0.2 s"}
+    assert _failed(tmp_path) == {"a": "not within 0.2 s"}
 
 
 def test_a_dying_server_loses_nothing(tmp_path: Path) -> None:

@@ -61,6 +61,10 @@ def test_negated_is_absent_even_if_uncertain() -> None:
         ({"category": "edema", "evidence": ""}, "evidence_not_in_report"),
         ({"category": "edema", "evidence": " \n"}, "evidence_not_in_report"),
         ({"category": "edema", "evidence": "N.*a"}, "evidence_not_in_report"),
+        ({"category": "edema", "evidence": "."}, "evidence_not_in_report"),
+        ({"category": "edema", "evidence": "o"}, "evidence_not_in_report"),
+        ({"category": "edema", "evidence": "No ede"}, "evidence_not_in_report"),
+        ({"category": "edema", "evidence": "dema"}, "evidence_not_in_report"),
     ],
 )
 def test_what_is_dropped_is_counted_once(entity: dict[str, Any], reason: str) -> None:

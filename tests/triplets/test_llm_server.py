@@ -1,13 +1,14 @@
 """Which addresses reports may go to."""
 
 import socket
+import time
 from typing import Any
 
 import pytest
-from chat_server import Response, serving
+from chat_server import Response, completion, serving
 
 from pipeline.errors import ExtractionError, ParamsError
-from pipeline.triplets.llm_server import LlmConfig, LlmServer, check_endpoint
+from pipeline.triplets.llm_server import LlmConfig, LlmServer, NoAnswerError, check_endpoint
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,39 @@ def test_every_address_of_a_name_counts(addresses: list[str], refused: bool, mon
             LlmServer(LlmConfig("https://llm.hospital.example/v1", "m"))
     else:
         LlmServer(LlmConfig("https://llm.hospital.example/v1", "m")).close()
+
+
+def test_only_addresses_that_were_checked_are_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name is private when it is checked and would be remote afterwards; its first address takes no connection."""
+    answers = iter([["127.0.0.2", "127.0.0.1"], ["203.0.113.9"]])
+    real, connected = socket.getaddrinfo, []
+
+    def resolve(host: Any, port: Any, *args: Any, **options: Any) -> list[Any]:
+        if host in ("llm.hospital.example", b"llm.hospital.example"):
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port or 0)) for address in next(answers)]
+        connected.append(host)
+        return real(host, port, *args, **options)
+
+    with serving(lambda _: completion("found")) as endpoint:
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        url = f"http://llm.hospital.example:{endpoint.server_port}/v1"
+        server = LlmServer(LlmConfig(url, "m", max_retries=0))
+        assert server.ask({"model": "m", "messages": []}).text == "found"
+        server.close()
+        assert endpoint.requests[0].headers["host"] == f"llm.hospital.example:{endpoint.server_port}"
+    assert connected == ["127.0.0.2", "127.0.0.1"]
+
+
+def test_an_answer_that_dribbles_is_given_up() -> None:
+    """Every byte comes in time, all of them never do."""
+    body = completion("found").body
+    with serving(lambda _: Response(200, body, pause=0.02)) as endpoint:
+        server = LlmServer(LlmConfig(endpoint.url, "m", max_retries=0, timeout=0.3))
+        start = time.monotonic()
+        with pytest.raises(NoAnswerError, match=r"not within 0\.3 s"):
+            server.ask({"model": "m", "messages": []})
+        assert time.monotonic() - start < 0.02 * len(body) / 2
+        server.close()
 
 
 def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
