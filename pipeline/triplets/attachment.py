@@ -6,12 +6,12 @@ the lexicon's default, with the side that is named.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
 from pipeline.triplets.lexicon import UNSPECIFIED, Lexicon
-from pipeline.triplets.vocabulary import Cue, Meaning, Mention
+from pipeline.triplets.nodes import Node, read_nodes
+from pipeline.triplets.vocabulary import Cue, Mention
 
 NORMAL = "normal"
 _DEVICES = ("device", "central venous catheter", "pacemaker", "hardware")
@@ -25,9 +25,6 @@ _STATING = int(Cue.VERB | Cue.NEGATION | Cue.UNCERTAINTY | Cue.RELATIVE)
 _LISTS = _AND | _OR | _COMMA
 _ENUMERATING = _AND | _OR | int(Cue.ALTERNATIVE)
 _CHAINS = _LISTS | _PREPOSITION | _AFFIRMING | _OPENING
-_BARRIERS = (
-    _LISTS | _STATING | _PREPOSITION | _BREAK | int(Cue.WITH | Cue.REPRESENTING | Cue.ALTERNATIVE | Cue.DISTANCE)
-)
 
 
 class Attached(NamedTuple):
@@ -36,34 +33,6 @@ class Attached(NamedTuple):
     mention: int
     finding: str
     places: tuple[tuple[str, str | None], ...]
-
-
-class Sided(NamedTuple):
-    """The side that is named first of two, and the severity there."""
-
-    side: str
-    severity: str | None
-
-
-@dataclass(slots=True, eq=False)
-class Node:
-    """A finding or a place, with the cues that stand between it and the node before."""
-
-    mention: int
-    start: int
-    end: int
-    meaning: Meaning
-    is_place: bool
-    between: int = 0  # all cues since the node before
-    last: int = 0  # the last of these that is more than a description
-    side: str | None = None
-    severity: str | None = None
-    first_side: "Sided | None" = None  # "moderate left" in "moderate left and small right effusions"
-    owner: "Node | None" = None  # of a place: its finding
-    loose: bool = False  # of a place: tied by a statement, so it must fit the finding
-    owned: list["Node"] = field(default_factory=list)
-    finding: str | None = None
-    anatomies: tuple[str, ...] = ()
 
 
 class Attachment:
@@ -75,7 +44,7 @@ class Attachment:
 
     def attach(self, mentions: Sequence[Mention]) -> list[Attached]:
         """Every finding of a sentence in the order of mention; a "normal" said of no place has no anatomies."""
-        nodes = self._nodes(mentions)
+        nodes = read_nodes(mentions)
         _tie(nodes)
         for node in nodes:
             if not node.is_place:
@@ -94,22 +63,11 @@ class Attachment:
         return self._graded(node, self._anatomies(node))
 
     def _graded(self, node: Node, anatomies: Iterable[str]) -> tuple[tuple[str, str | None], ...]:
-        if node.first_side is None:
+        if not node.graded:
             return tuple([(anatomy, node.severity) for anatomy in anatomies])
-        side, severity = node.first_side
-        first = {anatomy for anatomy in anatomies if self._lexicon.anatomies[anatomy].side == side}
-        return tuple([(anatomy, severity if anatomy in first else node.severity) for anatomy in anatomies])
-
-    def _nodes(self, mentions: Sequence[Mention]) -> list[Node]:
-        reader = _Reader()
-        for index, mention in enumerate(mentions):
-            meaning = mention.meaning
-            if meaning.finding or meaning.places or (meaning.described and _is_described(meaning, mentions)):
-                reader.node(index, mention)
-            else:
-                reader.word(mention)
-        reader.close()
-        return reader.nodes
+        graded: dict[str | None, str | None] = dict(node.graded)
+        sides = {anatomy: self._lexicon.anatomies[anatomy].side for anatomy in anatomies}
+        return tuple([(anatomy, graded.get(side, node.severity)) for anatomy, side in sides.items()])
 
     def resolve(self, node: Node) -> None:
         """Settle what a finding is called and which of its own places it has; without a name it is no finding."""
@@ -186,78 +144,6 @@ class Attachment:
         if node.anatomies or node.finding == NORMAL:
             return node.anatomies
         return self._lexicon.sided(self._lexicon.pathologies[str(node.finding)].default_anatomy, node.side)
-
-
-def _is_described(meaning: Meaning, mentions: Iterable[Mention]) -> bool:
-    """Whether the sentence names a place of which the word means a finding."""
-    return any(place in meaning.described for mention in mentions for place in mention.meaning.places)
-
-
-class _Reader:
-    """Collects nodes from left to right while sides and severities wait for the node they belong to."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Node] = []
-        self._between = self._last = 0
-        self._side: str | None = None  # waits for the next node
-        self._first_side: Sided | None = None  # "large right and ..." waits for the other side
-        self._side_may_return = False
-        self._severity: str | None = None
-        self._severity_is_said = False  # "the effusion is small"
-
-    def node(self, index: int, mention: Mention) -> None:
-        if self._side is None and self._first_side is not None:
-            self._return_side(self._first_side.side)
-        node = Node(
-            index, mention.start, mention.end, mention.meaning, bool(mention.meaning.places), self._between, self._last
-        )
-        node.side = self._side
-        if not node.is_place:
-            node.severity, self._severity = self._severity, None
-            node.first_side = self._first_side if self._side == "both" else None
-        self.nodes.append(node)
-        self._side = self._first_side = None
-        self._between = self._last = 0
-
-    def word(self, mention: Mention) -> None:
-        meaning = mention.meaning
-        if meaning.side:
-            other = self._first_side is not None and self._first_side.side != meaning.side
-            self._side = "both" if other else meaning.side
-            adjacent = bool(self.nodes) and mention.start - self.nodes[-1].end <= 1
-            self._side_may_return = adjacent or self._side == "both" or bool(self._last & _PREPOSITION)
-        elif meaning.severity:
-            self._severity, self._severity_is_said = meaning.severity, bool(self._last & _VERB)
-        if meaning.cue:
-            if meaning.cue & _BARRIERS:
-                self._pass_barrier(meaning.cue)
-            self._between |= meaning.cue
-            self._last = meaning.cue if meaning.cue & ~(_OPENING | _AFFIRMING) else self._last
-
-    def close(self) -> None:
-        self._pass_barrier(_BREAK)
-        if self._first_side is not None:
-            self._return_side(self._first_side.side)
-
-    def _pass_barrier(self, cue: int) -> None:
-        if self._side is not None and cue & (_AND | _OR):
-            self._first_side = Sided(self._side, self._severity)
-        elif self._side is not None:
-            self._return_side(self._side)
-            self._first_side = None
-        self._side = None
-        if self._severity_is_said and self._severity is not None:
-            said_of = next((node for node in reversed(self.nodes) if not node.is_place), None)
-            if said_of is not None and said_of.severity is None:
-                said_of.severity = self._severity
-            self._severity = None
-        elif cue & ~_LISTS:
-            self._severity = None
-
-    def _return_side(self, side: str | None) -> None:
-        """Give a side that no node followed to the node before: "a nodule on the left"."""
-        if side is not None and self._side_may_return and self.nodes and self.nodes[-1].side is None:
-            self.nodes[-1].side = side
 
 
 def _tie(nodes: Sequence[Node]) -> None:

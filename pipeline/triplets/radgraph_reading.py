@@ -8,8 +8,9 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
 from pipeline.triplets.annotations import LOCATED_AT, MODIFY, Label
-from pipeline.triplets.attachment import NORMAL, Attachment, Node, Sided
+from pipeline.triplets.attachment import NORMAL, Attachment
 from pipeline.triplets.lexicon import UNSPECIFIED
+from pipeline.triplets.nodes import Node, Sided
 from pipeline.triplets.radgraph_page import Page, Phrase
 from pipeline.triplets.triplet import Triplet
 from pipeline.triplets.vocabulary import Meaning
@@ -200,7 +201,7 @@ class Reading:
             places = self._beside(node, [part for place in located for part in self._with_modifiers(place)])
             for phrase in self._page.phrases_of(sorted({*words, *places})):
                 if phrase.meaning.side and graded[0].start < phrase.start < graded[-1].start:
-                    node.first_side = Sided(phrase.meaning.side, graded[0].meaning.severity)
+                    node.graded = (Sided(phrase.meaning.side, graded[0].meaning.severity),)
                     return
 
     def _share(self, findings: Sequence[_Finding]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag, auto
 from functools import lru_cache
-from itertools import chain, permutations, repeat
+from itertools import chain, permutations, product, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,7 @@ _LONG = re.compile(r"\S{200,}")  # the tokenizer takes signs off such a one by o
 _MEMO = 1 << 16  # different runs; each costs about 0.5 kB
 _SIGN_AFTER_SIGN = re.compile(r"(?<=[\W_])[\W_]")
 _STOPS_INSIDE = (r"(?<=[A-Za-z])\.(?=[A-Za-z0-9])", r"(?<=[0-9])\.(?=[A-Za-z])")  # "effusion.No", "1.There"
+_SLOT = re.compile(r"<(\w+)>")
 _CORRECTABLE = re.compile(r"[a-z]{6,}")
 
 
@@ -225,7 +226,7 @@ def _phrases(lexicon: Lexicon) -> Iterator[tuple[str, dict[str, Any]]]:
     yield from _places(lexicon)
     yield from ((word, {"severity": name}) for name, words in lexicon.severities.items() for word in words)
     yield from ((word, {"side": name}) for name, words in lexicon.sides.items() for word in words)
-    yield from ((word, {"cue": int(cue)}) for cue, words in _cues().items() for word in words)
+    yield from ((word, {"cue": int(cue)}) for cue, words in _cues(lexicon).items() for word in words)
 
 
 def _places(lexicon: Lexicon) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -256,17 +257,20 @@ def _numbers(lexicon: Lexicon, phrase: str, parts: dict[str, Any]) -> Iterator[t
     yield lexicon.plural(phrase), parts
 
 
-def _cues() -> dict[Cue, list[str]]:
+def _cues(lexicon: Lexicon) -> dict[Cue, list[str]]:
     raw = yaml.load(_CUES_FILE.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    adverbs = [f"{adverb} " for adverb in raw.pop("adverb")]
+    slots = {**raw.pop("slots"), "severity": list(chain.from_iterable(lexicon.severities.values()))}
     if unknown := sorted(raw.keys() - {cue.name.lower() for cue in Cue if cue.name}):
         raise ParamsError(f"{_CUES_FILE.name} has the unknown kind {unknown[0]!r}: use those of the class Cue.")
-    return {Cue[kind.upper()]: list(_with_adverbs(words, adverbs)) for kind, words in raw.items()}
+    filled = {kind: chain.from_iterable(_filled(phrase, slots) for phrase in phrases) for kind, phrases in raw.items()}
+    return {Cue[kind.upper()]: list(phrases) for kind, phrases in filled.items()}
 
 
-def _with_adverbs(phrases: Iterable[str], adverbs: Sequence[str]) -> Iterator[str]:
-    """Phrases with every adverb, and none, where one may stand."""
-    for phrase in phrases:
-        before, slot, after = phrase.partition("<adverb> ")
-        yield before + after
-        yield from (before + adverb + after for adverb in adverbs if slot)
+def _filled(phrase: str, slots: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """A phrase with every word of its slots: "not <adverb> seen" is "not seen", "not clearly seen" and so on."""
+    names = _SLOT.findall(phrase)
+    if unknown := sorted(set(names) - slots.keys()):
+        raise ParamsError(f"{_CUES_FILE.name} does not say what stands for <{unknown[0]}>: add it to slots.")
+    for words in product(*(slots[name] for name in names)):
+        following = iter(words)
+        yield " ".join(_SLOT.sub(lambda _: next(following), phrase).split())  # noqa: B023 used at once
