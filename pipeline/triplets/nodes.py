@@ -111,11 +111,11 @@ class _Reader:
         if meaning.cue:
             if meaning.cue & _BARRIERS:
                 self._pass_barrier(meaning.cue)
+                self._clause = mention.end if meaning.cue & (_LISTS | _BREAK) else self._clause
             elif meaning.cue & _AFFIRMING and mention.start == self._severity_end:
                 self._severity_is_said = False  # "the effusion is slightly improved"
             self._between |= meaning.cue
             self._last = meaning.cue if meaning.cue & ~_PASSED_OVER else self._last
-            self._clause = mention.end if meaning.cue & (_LISTS | _BREAK) else self._clause
 
     def close(self) -> None:
         self._pass_barrier(_BREAK)
