@@ -8,6 +8,7 @@ from pipeline.reporting.pictures import full_name
 from pipeline.reporting.published import MAIN_MODELS, papers, published_rows
 from pipeline.reporting.results import Outcome, ReportInputs, Results
 from pipeline.reporting.tables import with_interval
+from pipeline.semantics.prompts import KNOWN_DISEASE
 
 METHODS = {"medslip": "MeDSLIP", "medfilip": "MedFILIP"}
 BRACKETS = "(95 % intervals in brackets)"
@@ -55,10 +56,19 @@ def findings(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
         ]
         yield f"Retrieval in {full_name(name)}: of the first ten answers are right {' and '.join(shares)}."
     for benchmark, results in outcome.tasks["unseen"].items():
-        yield (
-            f"{full_name(benchmark)}, a disease never seen in training: AUROC {figure(results['explanation'])} asked "
-            f"by its explanation and {figure(results['category'])} by its name."
-        )
+        yield _unseen(benchmark, results)
+
+
+def _unseen(benchmark: str, results: Results) -> str:
+    """The four ways to ask for a disease, and whether explaining it beats naming it."""
+    test = results["against"]["name"]
+    low, high = test["interval"]
+    return (
+        f"{full_name(benchmark)}, a disease never seen in training: AUROC {figure(results['explanation'])} asked by "
+        f"its explanation, {figure(results['name'])} by its name, {figure(results['category'])} by a known disease's "
+        f"name ({KNOWN_DISEASE}) and {figure(results['known_explanation'])} by that one's explanation; explanation "
+        f"against name {test['difference']:+.3f} (95 % interval {low:+.3f} to {high:+.3f})."
+    )
 
 
 def _learned(inputs: ReportInputs, task: str, benchmark: str, metric: str, word: str, results: Results) -> str:

@@ -175,7 +175,17 @@ def write_downstream(reports: Path, rng: np.random.Generator) -> None:
     direction = {f"p_at_{rank}": 0.3 for rank in (1, 3, 10)} | {f"chance_p_at_{rank}": 0.04 for rank in (1, 3, 10)}
     both = {key: direction | {"p_at_10_interval": [0.25, 0.35]} for key in ("image_to_text", "text_to_image")}
     write_results({**both, "p_at_10": 0.3, "chance_p_at_10": 0.04, "pairs": 812}, reports / "retrieval" / "corpus.json")
-    write_results({"category": 0.61, "explanation": 0.83}, reports / "unseen" / "covidx.json")
+    write_unseen(reports / "unseen" / "covidx.json")
+
+
+def write_unseen(path: Path) -> None:
+    """One disease asked for in four ways; whose AUROC is whose can be told."""
+    gains = {"name": 0.16, "known_explanation": 0.08}
+    against = {
+        name: {"difference": gain, "interval": [gain - 0.1, gain + 0.1], "p": 0.03} for name, gain in gains.items()
+    }
+    aurocs = {"category": 0.61, "known_explanation": 0.75, "name": 0.67, "explanation": 0.83}
+    write_results({**aurocs, "difference": 0.22, "interval": [0.12, 0.32], "p": 0.01, "against": against}, path)
 
 
 def write_spaces(reports: Path, rng: np.random.Generator) -> None:
