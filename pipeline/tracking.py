@@ -40,7 +40,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "zero_shot": ("auroc",),
     "grounding": ("pointing_game",),
     "finetune": ("auroc_1", "auroc_10", "auroc_100"),
-    "segmentation": ("dice_10", "dice_100"),
+    "segmentation": ("dice_1", "dice_10", "dice_100"),
     "retrieval": ("image_to_text_p_at_10", "text_to_image_p_at_10"),
     "unseen": ("category", "explanation"),
     "finding_maps": ("silhouette",),

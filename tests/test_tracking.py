@@ -276,7 +276,7 @@ def test_every_task_has_its_figures_and_headlines() -> None:
         f"metrics.`{name}`"
         for name in (
             "zero_shot.cxr14.auroc", "finetune.cxr14.auroc_1", "finetune.cxr14.auroc_10", "finetune.cxr14.auroc_100",
-            "segmentation.siim.dice_10", "segmentation.siim.dice_100",
+            "segmentation.siim.dice_1", "segmentation.siim.dice_10", "segmentation.siim.dice_100",
             "retrieval.corpus.image_to_text_p_at_10", "retrieval.corpus.text_to_image_p_at_10",
         )
     ]  # fmt: skip

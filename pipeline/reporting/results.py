@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.errors import TableError
 from pipeline.pictures import read_pictures
 from pipeline.schemas import FINDING_POINTS, POINTS, SCORES, read_table
+from pipeline.tracking import flat_metrics
 
 ORDER = ("cxr14", "rsna", "siim", "covidx")  # the papers' order of benchmarks; others come after them
 Results = Mapping[str, Any]  # the content of one evaluation's JSON file
@@ -94,13 +95,12 @@ class Outcome:
         return self.training.get("imported") if self.training else None
 
     def metrics(self) -> dict[str, float]:
-        """The headline numbers under the names that MLflow and `cxr compare` use, as in `zero_shot.cxr14.auroc`."""
+        """The numbers under the names that MLflow and `cxr compare` use, as in `zero_shot.cxr14.auroc`."""
         return {
-            f"{task}.{benchmark}.{name}": float(value)
+            name: value
             for task, benchmarks in self.tasks.items()
             for benchmark, results in benchmarks.items()
-            for name, value in results.items()
-            if isinstance(value, int | float)
+            for name, value in flat_metrics(results, task, benchmark).items()
         }
 
 

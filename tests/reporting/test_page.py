@@ -93,6 +93,15 @@ def test_the_markdown_shows_the_figures_that_are_there(written: Path) -> None:
     assert "published: MeDSLIP (MeDSLIP paper)" in text
 
 
+def test_every_task_with_published_figures_is_set_beside_them(inputs: ReportInputs) -> None:
+    story = tell(inputs, load_outcome(inputs.reports, inputs.params))
+    compared = {one.columns[0].partition(".")[0]: one for one in story.comparisons}
+    assert {"zero_shot", "grounding", "finetune", "segmentation", "retrieval"} <= compared.keys()
+    own = compared["retrieval"].rows[0]
+    assert own.metrics["retrieval.corpus.text_to_image_p_at_10"] == 0.3
+    assert "published: MedFILIP (MedFILIP paper)" in [row.name for row in compared["retrieval"].rows]
+
+
 def test_what_was_not_computed_is_said(inputs: ReportInputs, tmp_path: Path) -> None:
     shutil.copytree(inputs.reports / "zero_shot", tmp_path / "reports" / "zero_shot")
     story = tell(
