@@ -255,7 +255,8 @@ def flat_metrics(results: Mapping[str, Any], task: str, benchmark: str) -> dict[
     """The numbers of an evaluation's JSON under the names that MLflow shows.
 
     Plain numbers at the top level become `<task>.<benchmark>.<name>`, those of a direction of retrieval
-    `<task>.<benchmark>.<direction>_<name>`. The headline per finding and severity becomes
+    `<task>.<benchmark>.<direction>_<name>`, those over the n most common findings
+    `<task>.<benchmark>.common<n>.<name>`. The headline per finding and severity becomes
     `<task>.<benchmark>.<headline>/<finding or severity>`, and chance `<task>.<benchmark>.chance/<name>`: MLflow folds
     what follows a slash into a section of its own, so that the figures of the whole stay together.
     Four decimals are kept, as MLflow's table prints all there are. Intervals and counts stay in the JSON.
@@ -264,6 +265,8 @@ def flat_metrics(results: Mapping[str, Any], task: str, benchmark: str) -> dict[
     found = dict(results)
     for direction in ("image_to_text", "text_to_image"):
         found |= {f"{direction}_{name}": value for name, value in results.get(direction, {}).items()}
+    for common in ("common8", "common10"):
+        found |= {f"{common}.{name}": value for name, value in results.get(common, {}).items()}
     for group in ("per_class", "by_severity"):
         rows = results.get(group, {})
         found |= {f"{headline}/{name}": row.get("macro", row.get(headline)) for name, row in rows.items()}

@@ -256,6 +256,13 @@ def test_metrics_leave_out_what_is_no_finite_number() -> None:
     assert tracking.flat_metrics(results, "zero_shot", "b") == {"zero_shot.b.f1": 1.0}
 
 
+def test_metrics_over_the_most_common_findings_are_logged_under_their_number() -> None:
+    results = {"auroc": 0.8, "common10": {"findings": ["mass"], "f1_oracle": 0.3, "f1": None}}
+    assert tracking.flat_metrics(results, "zero_shot", "cxr14") == {
+        "zero_shot.cxr14.auroc": 0.8, "zero_shot.cxr14.common10.f1_oracle": 0.3,
+    }  # fmt: skip
+
+
 def test_every_task_has_its_figures_and_headlines() -> None:
     training = train()
     tuned = {"auroc_1": 0.6, "auroc_10": 0.7, "auroc_100": 0.8, "random_auroc_1": 0.5, "encoder": "frozen"}

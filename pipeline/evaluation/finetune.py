@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from pipeline import schemas
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import metrics, statistics
-from pipeline.evaluation.comparison import Figures, differences, headline
+from pipeline.evaluation.comparison import Figures, Table, differences, headline
 from pipeline.evaluation.encoders import pooled_features
 from pipeline.evaluation.fitting import FitConfig
 from pipeline.evaluation.heads import best_linear_head, tune_encoder
 from pipeline.evaluation.scorer import ImageSource
-from pipeline.evaluation.statistics import RESAMPLES, Counts
+from pipeline.evaluation.statistics import RESAMPLES, Counts, Values
 from pipeline.evaluation.subsets import PERCENTS, LabelledImages, Rows, draw_subsets, draws_at, subset_places
 from pipeline.networks.backbone import PatchEncoder
 from pipeline.training.augmentation import AugmentConfig
 
+METRICS = ("auroc", "f1_oracle", "accuracy_oracle")  # of each run the first is described, of all there are the means
 FEW = 30  # fewer positive or negative test images than this are pointed out
 Train = Callable[[Rows, int], NDArray[np.float32]]  # training images and a seed to the probabilities of all images
 
@@ -147,13 +148,9 @@ Scores = Mapping[tuple[str, int, int], NDArray[np.float32]]  # (way to start, pe
 def _summarise(
     labelled: LabelledImages, test: _TestImages, scores: Scores, subsets: pl.DataFrame, config: FinetuneConfig
 ) -> dict[str, Any]:
-    by_finding = {run: _aurocs(labelled, test, own) for run, own in scores.items()}
-    inits = list(dict.fromkeys(init for init, _, _ in scores))
-    table = {
-        init: {percent: _figures([by_finding[run] for run in scores if run[:2] == (init, percent)])
-               for percent in PERCENTS}
-        for init in inits
-    }  # fmt: skip
+    models = {run: _measure(labelled, test, own) for run, own in scores.items()}
+    tables = {metric: _table(models, metric) for metric in METRICS}
+    table = tables["auroc"]
     used = images_used(subsets)
     names = [labelled.findings[column] for column in test.scored]
     runs = {
@@ -163,14 +160,14 @@ def _summarise(
                 "auroc_interval": figures.interval(config.seed),
                 "per_seed": figures.values.tolist(),
                 "images": used[percent],
-                "per_class": dict(zip(names, _per_class(by_finding, init, percent), strict=True)),
+                "per_class": dict(zip(names, _per_class(models, init, percent), strict=True)),
             }
             for percent, figures in by_percent.items()
         }
         for init, by_percent in table.items()
     }
     return {
-        **headline(table, "auroc"),
+        **{name: value for metric in METRICS for name, value in headline(tables[metric], metric).items()},
         "encoder": config.encoder,
         "runs": runs,
         "differences": differences(table, "auroc", config.seed),
@@ -180,31 +177,57 @@ def _summarise(
 
 
 @dataclass(frozen=True)
-class _Aurocs:
-    """One model on the test images."""
+class _Measured:
+    """One model on the test images, by metric."""
 
-    values: NDArray[np.float64]  # [findings]
-    resampled: NDArray[np.float64]  # [R], their macro mean
+    values: dict[str, NDArray[np.float64]]  # [findings]
+    resampled: dict[str, Values]  # [R], their macro mean
 
 
-def _aurocs(labelled: LabelledImages, test: _TestImages, scores: NDArray[np.float32]) -> _Aurocs:
-    values, resampled = [], []
+def _measure(labelled: LabelledImages, test: _TestImages, scores: NDArray[np.float32]) -> _Measured:
+    """METRICS of scores [n, C]."""
+    rows = []
     for column in test.scored:
         known = np.flatnonzero(labelled.labels[test.places, column] >= 0)
-        truth, own = labelled.labels[test.places[known], column], scores[known, column]
-        values.append(metrics.auroc(truth, own))
-        resampled.append(statistics.resampled_auroc(truth, own, test.counts[:, known]))
-    return _Aurocs(np.array(values), statistics.macro(resampled))
+        truth, own, counts = labelled.labels[test.places[known], column], scores[known, column], test.counts[:, known]
+        threshold = metrics.best_threshold(truth, own)
+        decision = metrics.decide(truth, own, threshold)
+        values = metrics.auroc(truth, own), decision.f1, decision.accuracy
+        drawn = (
+            statistics.resampled_auroc(truth, own, counts),
+            *statistics.resampled_decision(truth, own, threshold, counts),
+        )
+        rows.append(dict(zip(METRICS, zip(values, drawn, strict=True), strict=True)))
+    return _Measured(
+        {metric: np.array([row[metric][0] for row in rows]) for metric in METRICS},
+        {metric: statistics.macro([row[metric][1] for row in rows]) for metric in METRICS},
+    )
 
 
-def _figures(aurocs: list[_Aurocs]) -> Figures:
-    return Figures(np.array([one.values.mean() for one in aurocs]), np.stack([one.resampled for one in aurocs]))
+Models = Mapping[tuple[str, int, int], _Measured]  # as Scores
 
 
-def _per_class(by_finding: Mapping[tuple[str, int, int], _Aurocs], init: str, percent: int) -> list[float]:
-    """Means over the subsets: [findings]."""
-    own = [one.values for run, one in by_finding.items() if run[:2] == (init, percent)]
-    means: list[float] = np.mean(own, axis=0).tolist()
+def _of(models: Models, init: str, percent: int) -> list[_Measured]:
+    """Those of all subsets."""
+    return [one for run, one in models.items() if run[:2] == (init, percent)]
+
+
+def _table(models: Models, metric: str) -> Table:
+    return {
+        init: {
+            percent: Figures(
+                np.array([one.values[metric].mean() for one in own]), np.stack([one.resampled[metric] for one in own])
+            )
+            for percent in PERCENTS
+            for own in [_of(models, init, percent)]
+        }
+        for init in dict.fromkeys(init for init, _, _ in models)
+    }
+
+
+def _per_class(models: Models, init: str, percent: int) -> list[float]:
+    """Mean AUROCs over the subsets: [findings]."""
+    means: list[float] = np.mean([one.values["auroc"] for one in _of(models, init, percent)], axis=0).tolist()
     return means
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.errors import ParamsError
+from pipeline.reporting.published import own_figures
 from pipeline.reporting.results import ORDER
 from pipeline.reporting.sheets import Line, Sheet
 from pipeline.tracking import HEADLINES, PublishedRun, is_headline
@@ -23,6 +24,7 @@ class Row:
     switches: str
     published: bool
     metrics: Mapping[str, float]
+    method: str = ""  # whose paper's metrics are shown too; empty of published rows
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Comparison:
 
 
 def comparison(own: Sequence[Row], published: Sequence[PublishedRun], sort: str | None = None) -> Comparison:
-    """Put runs and published rows under the headline metrics of the runs.
+    """Put runs and published rows under the metrics that `shown_metrics` chooses.
 
     Args:
         own: this project's runs.
@@ -73,7 +75,7 @@ def comparison(own: Sequence[Row], published: Sequence[PublishedRun], sort: str 
     Raises:
         ParamsError: no run has the metric to sort by.
     """
-    columns = shown_metrics((name for row in own for name in row.metrics), sort)
+    columns = shown_metrics([(row.method, row.metrics) for row in own], sort)
     theirs = [Row(row.name, row.switches, True, row.metrics) for row in published if set(columns) & set(row.metrics)]
     rows = [*own, *theirs]
     if sort is not None:
@@ -81,22 +83,28 @@ def comparison(own: Sequence[Row], published: Sequence[PublishedRun], sort: str 
     return Comparison(columns, tuple(rows))
 
 
-def shown_metrics(names: Iterable[str], sort: str | None) -> tuple[str, ...]:
-    """The headlines among the runs' metrics, after the one to sort by.
+def shown_metrics(runs: Sequence[tuple[str, Iterable[str]]], sort: str | None) -> tuple[str, ...]:
+    """The headlines among the runs' metrics and what their methods' papers print, after the one to sort by.
+
+    Args:
+        runs: the method and the metrics of each.
+        sort: metric to show first.
 
     Raises:
         ParamsError: no run has the metric to sort by.
     """
-    known = list(dict.fromkeys(names))
+    known = list(dict.fromkeys(name for _, names in runs for name in names))
     if sort is not None and sort not in known:
         raise ParamsError(f"No run has the metric {sort}: sort by one of {', '.join(_sortable(known))}.")
-    return tuple(dict.fromkeys([*([sort] if sort else []), *filter(is_headline, _ordered(known))]))
+    printed = {name for method, _ in runs for name in own_figures(method)}
+    shown = (name for name in _ordered(known) if is_headline(name) or name in printed)
+    return tuple(dict.fromkeys([*([sort] if sort else []), *shown]))
 
 
 def rows_of_runs(runs: pl.DataFrame) -> list[Row]:
     """MLflow's runs (`tracking.runs`) as rows; runs that have no evaluation yet are left out."""
     return [
-        Row(run["name"].removesuffix(run["switches"]).strip(), run["switches"], False, metrics)
+        Row(run["name"].removesuffix(run["switches"]).strip(), run["switches"], False, metrics, method_of(run))
         for run in runs.to_dicts()
         if (metrics := metrics_of(run))
     ]
@@ -106,6 +114,11 @@ def metrics_of(run: Mapping[str, Any]) -> dict[str, float]:
     """The evaluations' metrics of one of MLflow's runs."""
     names = [name for name, value in run.items() if name.partition(".")[0] in HEADLINES and value is not None]
     return {name: run[name] for name in _ordered(names)}
+
+
+def method_of(run: Mapping[str, Any]) -> str:
+    """The method of one of MLflow's runs; empty where it is not logged."""
+    return run.get("params.method") or ""
 
 
 def figure(value: float | None) -> str:

@@ -38,8 +38,8 @@ def papers() -> Mapping[str, Paper]:
 def published_rows() -> tuple[PublishedRun, ...]:
     """Every row of the papers' tables, those of one model in one paper merged, the papers' own models first.
 
-    Metrics are fractions in [0, 1] named `<task>.<benchmark>.<score>`; F1 and accuracy end in `_oracle`, because both
-    papers choose the threshold on the test images.
+    Metrics are fractions in [0, 1] under the names of `tracking.flat_metrics`; F1 and accuracy end in `_oracle`,
+    because both papers choose the threshold on the test images.
     """
     content = _content()
     metrics: dict[tuple[str, str], dict[str, float]] = {}
@@ -48,6 +48,11 @@ def published_rows() -> tuple[PublishedRun, ...]:
             metrics.setdefault((table["paper"], model), {}).update(_metrics(table, benchmarks))
     rows = [_row(content["papers"][paper], paper, model, row) for (paper, model), row in metrics.items()]
     return tuple(sorted(rows, key=lambda row: row.key not in MAIN_MODELS.values()))
+
+
+def own_figures(method: str) -> Mapping[str, float]:
+    """The figures that a method's authors print of it, by metric; none of an unknown method."""
+    return next((row.metrics for row in published_rows() if row.key == MAIN_MODELS.get(method)), {})
 
 
 def _metrics(table: Mapping[str, Any], benchmarks: Mapping[str, list[float]]) -> dict[str, float]:

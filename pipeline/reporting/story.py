@@ -69,7 +69,7 @@ class Story:
 def tell(inputs: ReportInputs, outcome: Outcome) -> Story:
     """Put the results of a run into words and pictures."""
     method = METHODS[inputs.params["method"]]
-    own = Row(f"this run ({method})", "", False, outcome.metrics())
+    own = Row(f"this run ({method})", "", False, outcome.metrics(), inputs.params["method"])
     pages = [section for section in _sections(inputs, outcome) if section.pictures]
     return Story(
         title=f"{method} on {_data(inputs)}",

@@ -18,8 +18,9 @@ from pipeline.errors import EvaluationError, ParamsError
 from pipeline.evaluation import pairing, statistics
 from pipeline.evaluation.pairing import Verdict
 from pipeline.kept_scores import kept_results, kept_scores
-from pipeline.reporting.compare import Row, figure, metrics_of, shown_metrics
+from pipeline.reporting.compare import Row, figure, method_of, metrics_of, shown_metrics
 from pipeline.reporting.sheets import Line, Sheet
+from pipeline.tracking import is_headline
 
 HOW_TO_READ = (
     "Intervals are 95 %: of the mean over seeds by Student's t, of one seed by bootstrap of its patients.",
@@ -42,6 +43,7 @@ class Configuration:
 
     name: str
     trials: Mapping[int, Trial]
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,14 +165,15 @@ def compare_trials(
     Args:
         found: the configurations.
         reference: words of its name, which only it has or which others only add to, as in `icl=false`.
-        sort: a metric to show beside the headlines, and to sort by.
+        sort: a metric to show and test beside the headlines, and to sort by; others that are shown are not tested.
         notes: to go before this function's own.
 
     Raises:
         ParamsError: not one configuration is called so, or none has the metric to sort by.
     """
     base = next((one for one in found if one.name == reference), None) or _find(found, reference)
-    columns = shown_metrics([name for one in found for trial in one.trials.values() for name in trial.metrics], sort)
+    columns = shown_metrics([(one.method, trial.metrics) for one in found for trial in one.trials.values()], sort)
+    tested = [column for column in columns if column == sort or is_headline(column)]
     if sort is not None:
         found = sorted(found, key=lambda one: -_mean(one, sort))
     tests, own, untested = [], list(notes), dict[str, dict[str, None]]()  # why -> which metrics
@@ -178,7 +181,7 @@ def compare_trials(
         seeds = sorted(one.trials.keys() & base.trials.keys())
         if one is not base and one.trials and base.trials and not seeds:
             own.append(f"No tests: {one.name} and {base.name} have no seed in common.")
-        for column in columns if one is not base and seeds else ():
+        for column in tested if one is not base and seeds else ():
             try:
                 tests.append(Tested(one.name, column, len(seeds), _test(one, base, column, seeds)))
             except EvaluationError as error:
@@ -212,7 +215,7 @@ def _configuration(name: str, group: Sequence[dict[str, Any]]) -> tuple[Configur
     trials = {int(run["params.seed"]): Trial(run["model_hash"], run["metrics"]) for run in group}
     more = len(group) - len(trials)
     notes = [f"{name}: {more} older runs with the same seed are left out."] if more else []
-    return Configuration(name, dict(sorted(trials.items()))), notes
+    return Configuration(name, dict(sorted(trials.items())), method_of(group[-1]) if group else ""), notes
 
 
 def _evaluated(runs: pl.DataFrame) -> list[dict[str, Any]]:

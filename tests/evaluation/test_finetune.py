@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 from finetuning_squares import SPLITS, squares
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from pipeline import schemas
 from pipeline.errors import EvaluationError, ModelError
@@ -53,6 +53,22 @@ def test_the_figures_are_those_of_the_stored_scores(result):
             low, high = run["auroc_interval"]
             assert low <= run["auroc"] <= high
             assert set(run["per_class"]) == {"mass", "large"}
+
+
+def best_f1(rows: pl.DataFrame) -> tuple[float, float]:
+    """F1, and accuracy at the lowest threshold that gives it, by trying every score."""
+    truth, scores = rows["label"].to_numpy().astype(bool), rows["score"].to_numpy()
+    f1, at = max((round(f1_score(truth, scores >= at), 12), -at) for at in np.unique(scores))
+    return f1, float(np.mean((scores >= -at) == truth))
+
+
+def test_oracle_figures_are_means_over_subsets_and_findings(result):
+    for init, prefix in (("pretrained", ""), ("random", "random_")):
+        for percent in (1, 10, 100):
+            parts = result.scores.filter(init=init, percent=percent).group_by("subset", "finding")
+            f1, accuracy = np.mean([best_f1(rows) for _, rows in parts], axis=0)
+            assert result.metrics[f"{prefix}f1_oracle_{percent}"] == pytest.approx(f1)
+            assert result.metrics[f"{prefix}accuracy_oracle_{percent}"] == pytest.approx(accuracy)
 
 
 def test_differences_are_those_of_the_figures(result):

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
 from pipeline.errors import EvaluationError
 from pipeline.evaluation.scorer import Prompts
@@ -30,11 +31,11 @@ class Pictures:
         return images[:, 0, prompts.vectors[:, 0].long()].float() / 255
 
 
-def evaluate(pixels: np.ndarray, label: np.ndarray):
+def evaluate(pixels: np.ndarray, label: np.ndarray, patients: list[str] | None = None):
     source = Pictures(pixels)
     count = len(pixels)
     images = pl.DataFrame({
-        "image_id": source.ids, "patient_id": source.ids, "split": ["train"] * 5 + ["test"] * (count - 5),
+        "image_id": source.ids, "patient_id": patients or source.ids, "split": ["train"] * 5 + ["test"] * (count - 5),
     })  # fmt: skip
     labels = pl.DataFrame({
         "image_id": source.ids * 2, "finding": ["covid-19"] * count + ["edema"] * count,
@@ -66,6 +67,33 @@ def test_namings_are_compared_on_the_test_images(tmp_path: Path) -> None:
     assert result.metrics["texts"][KNOWN] == "known_explanation."
     write_table(result.scores, tmp_path / "scores.parquet", SCORES)
     assert result.scores.group_by("finding").len()["len"].to_list() == [80] * 4
+
+
+def test_images_of_one_patient_are_no_independent_evidence() -> None:
+    pixels, label = drawn()
+    pixels, label = np.concatenate([pixels[:5], *[pixels[5:]] * 3]), np.concatenate([label[:5], *[label[5:]] * 3])
+    owners = [f"p{row if row < 5 else 5 + (row - 5) % 80}" for row in range(len(pixels))]
+    once, thrice = evaluate(pixels[:85], label[:85]).metrics, evaluate(pixels, label, owners).metrics
+    values, truth = pixels[5:, 0].astype(float), label[5:]
+    for k, naming in enumerate(NAMINGS[:-1]):
+        found = thrice if naming == CATEGORY else thrice["against"][naming]
+        test = delong_test(truth, values[:, 3], values[:, k], owners[5:])
+        assert (found["p"], found["interval"]) == (pytest.approx(test.p_value), pytest.approx([test.low, test.high]))
+    assert thrice["difference"] == pytest.approx(once["difference"])
+    width = np.diff(thrice["interval"])[0] / np.diff(once["interval"])[0]
+    assert (
+        0.98 < width < 1.02
+    )  # three copies of each image tell no more than one; as images they would shrink it to 0.58
+
+
+def test_f1_and_accuracy_are_the_best_over_all_thresholds() -> None:
+    pixels, label = drawn()
+    metrics, truth = evaluate(pixels, label).metrics, label[5:].astype(bool)
+    for k, naming in enumerate(NAMINGS):
+        scores = pixels[5:, 0, k]
+        f1, threshold = max((f1_score(truth, scores >= at), -int(at)) for at in np.unique(scores))
+        assert metrics[f"{naming}_f1_oracle"] == pytest.approx(f1)
+        assert metrics[f"{naming}_accuracy_oracle"] == pytest.approx(np.mean((scores >= -threshold) == truth))
 
 
 @pytest.mark.parametrize(("better", "higher"), [(0, CATEGORY), (3, EXPLANATION), (None, "neither")])

@@ -10,6 +10,7 @@ from PIL import Image
 
 from pipeline import schemas
 from pipeline.evaluation.classification import headline, summarise
+from pipeline.evaluation.common_findings import COMMON, common_subset
 from pipeline.evaluation.results import write_results
 from pipeline.evaluation.zero_shot import style_sensitivity
 from pipeline.pictures import write_pictures
@@ -85,7 +86,10 @@ def write_benchmark(path: Path, findings: tuple[str, ...], images: int, rng: np.
         "by_prompt_style": {style: one.metrics for style, one in styles.items()},
         "prompt_sensitivity": style_sensitivity({style: one.aurocs for style, one in styles.items()}),
     }
-    write_results(summarise(scores, people, path.stem, resamples=50) | described, path)
+    metrics = summarise(scores, people, path.stem, resamples=50) | described
+    if path.stem in COMMON:
+        metrics[f"common{COMMON[path.stem]}"] = common_subset(metrics, COMMON[path.stem])
+    write_results(metrics, path)
     schemas.write_table(scores, path.with_suffix(".parquet"), schemas.SCORES)
 
 

@@ -102,6 +102,21 @@ def test_every_task_with_published_figures_is_set_beside_them(inputs: ReportInpu
     assert "published: MedFILIP (MedFILIP paper)" in [row.name for row in compared["retrieval"].rows]
 
 
+def test_a_run_of_medfilip_stands_beside_its_papers_figures(inputs: ReportInputs) -> None:
+    medfilip = replace(inputs, params={**inputs.params, "method": "medfilip"})
+    zero_shot = tell(medfilip, load_outcome(inputs.reports, inputs.params)).comparisons[0]
+    own, *others = zero_shot.rows
+    (theirs,) = (row for row in others if row.name == "published: MedFILIP (MedFILIP paper)")
+    for name in (
+        "rsna.f1_oracle",
+        "rsna.accuracy_oracle",
+        "cxr14.common10.f1_oracle",
+        "cxr14.common10.accuracy_oracle",
+    ):
+        assert f"zero_shot.{name}" in zero_shot.columns
+        assert f"zero_shot.{name}" in own.metrics.keys() & theirs.metrics.keys()
+
+
 def test_what_was_not_computed_is_said(inputs: ReportInputs, tmp_path: Path) -> None:
     shutil.copytree(inputs.reports / "zero_shot", tmp_path / "reports" / "zero_shot")
     story = tell(

@@ -1,5 +1,11 @@
 import pytest
 
+from pipeline.evaluation import finetune, overlap
+from pipeline.evaluation.common_findings import COMMON
+from pipeline.evaluation.retrieval import KS
+from pipeline.evaluation.subsets import PERCENTS
+from pipeline.evaluation.unseen import CATEGORY, EXPLANATION
+from pipeline.reporting.pictures import BENCHMARKS
 from pipeline.reporting.published import MAIN_MODELS, papers, published_rows
 
 
@@ -17,6 +23,25 @@ def test_figures_are_fractions_under_this_projects_names() -> None:
     assert row("medfilip/MedFILIP")["retrieval.corpus.text_to_image_p_at_10"] == pytest.approx(0.5663)
     assert row("medfilip/MedFILIP")["zero_shot.rsna.accuracy_oracle"] == pytest.approx(0.8123)
     assert all(0 <= value <= 1 for row in published_rows() for value in row.metrics.values())
+
+
+ORACLE = ("f1_oracle", "accuracy_oracle")
+PRODUCED = {
+    "zero_shot": {"auroc", *ORACLE, *(f"common{count}.{name}" for count in COMMON.values() for name in ORACLE)},
+    "grounding": {*overlap.METRICS},
+    "finetune": {f"{name}_{percent}" for name in finetune.METRICS for percent in PERCENTS},
+    "segmentation": {f"dice_{percent}" for percent in PERCENTS},
+    "retrieval": {f"{way}_p_at_{k}" for way in ("image_to_text", "text_to_image") for k in KS},
+    "unseen": {f"{naming}_{name}" for naming in (CATEGORY, EXPLANATION) for name in ORACLE},
+}
+
+
+def test_every_published_metric_is_one_that_a_run_can_have() -> None:
+    for name in (name for row in published_rows() for name in row.metrics):
+        task, benchmark, metric = name.split(".", 2)
+        assert metric in PRODUCED[task], name
+        assert benchmark in BENCHMARKS, name
+        assert not metric.startswith("common") or metric.startswith(f"common{COMMON[benchmark]}."), name
 
 
 def test_no_published_f1_or_accuracy_claims_an_honest_threshold() -> None:
