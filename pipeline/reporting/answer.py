@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.reporting.compare import figure
-from pipeline.reporting.downstream import DIRECTIONS, INITS
+from pipeline.reporting.downstream import DIRECTIONS, INITS, advantage
 from pipeline.reporting.pictures import full_name
 from pipeline.reporting.published import own_figures, papers
 from pipeline.reporting.results import Outcome, ReportInputs, Results
@@ -45,9 +45,10 @@ def findings(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
             f"peaks in a box; chance gives {figure(results['chance']['pointing_game'])}"
             f"{_theirs(inputs, f'grounding.{benchmark}.pointing_game', '')}."
         )
-    for task, metric, word in (("finetune", "auroc", "AUROC"), ("segmentation", "dice", "Dice")):
-        for benchmark, results in outcome.tasks[task].items():
-            yield _learned(inputs, task, benchmark, metric, word, results)
+    for benchmark, results in outcome.tasks["finetune"].items():
+        yield _tuned(inputs, benchmark, results)
+    for benchmark, results in outcome.tasks["segmentation"].items():
+        yield _outlined(inputs, benchmark, results)
     for name, results in outcome.tasks["retrieval"].items():
         shares = [
             f"{figure(results[key]['p_at_10'])} from {words} (chance {figure(results[key]['chance_p_at_10'])})"
@@ -70,17 +71,33 @@ def _unseen(benchmark: str, results: Results) -> str:
     )
 
 
-def _learned(inputs: ReportInputs, task: str, benchmark: str, metric: str, word: str, results: Results) -> str:
-    """Figures by share of the training images, beside those of the other initialisations, in one sentence."""
+def _tuned(inputs: ReportInputs, benchmark: str, results: Results) -> str:
+    shares, told = _by_share(results, "auroc")
+    theirs = _theirs(inputs, f"finetune.{benchmark}.auroc_1", "for 1 % ")
+    return f"{full_name(benchmark)}, fine-tuned on {shares} % of the training images: AUROC {told}{theirs}."
+
+
+def _outlined(inputs: ReportInputs, benchmark: str, results: Results) -> str:
+    """Positive images first: over all images, who outlines nothing is right on every negative one."""
+    shares, told = _by_share(results, "dice_positive")
+    gained = advantage(results["runs"], results["differences_positive"], "dice_positive")
+    over_all = _by_share(results, "dice")[1]
+    theirs = _theirs(inputs, f"segmentation.{benchmark}.dice_1", "for 1 % ")
+    return (
+        f"{full_name(benchmark)}, segmented with a decoder trained on {shares} % of the training images: Dice on "
+        f"positive images {told}{f'; {gained} at 1 %' if gained else ''}; on all images {over_all}{theirs}, where no "
+        f"mask at all gives {figure(results['dice_without_any_mask'])}."
+    )
+
+
+def _by_share(results: Results, metric: str) -> tuple[str, str]:
+    """Shares of the training images in percent, and the figures at them, those of each initialisation."""
     percents = sorted(results["runs"]["pretrained"], key=float)
     told = [
         f"{' / '.join(figure(rows[percent][metric]) for percent in percents)} from {INITS.get(init, init)}"
         for init, rows in results["runs"].items()
     ]
-    verb = {"finetune": "fine-tuned", "segmentation": "segmented with a decoder trained"}[task]
-    shares = " / ".join(percents)
-    theirs = _theirs(inputs, f"{task}.{benchmark}.{metric}_{percents[0]}", f"for {percents[0]} % ")
-    return f"{full_name(benchmark)}, {verb} on {shares} % of the training images: {word} {', '.join(told)}{theirs}."
+    return " / ".join(percents), ", ".join(told)
 
 
 def _oracle_f1(inputs: ReportInputs, outcome: Outcome, benchmark: str) -> str:

@@ -46,13 +46,16 @@ def auroc_bars(per_class: Mapping[str, Mapping[str, Any]], title: str) -> Image:
 
 
 @styled
-def grouped_bars(groups: Mapping[str, Mapping[str, Estimate]], title: str, xlabel: str) -> Image:
+def grouped_bars(
+    groups: Mapping[str, Mapping[str, Estimate]], title: str, xlabel: str, line: tuple[str, float] | None = None
+) -> Image:
     """Figures of merit in [0, 1] in groups of bars, with 95 % intervals where there are any.
 
     Args:
         groups: group -> what is shown -> value and interval; a series named CHANCE is drawn empty.
         title: of the figure.
         xlabel: what the bars measure.
+        line: what to draw a dashed line for, and where.
     """
     series = list(dict.fromkeys(name for row in groups.values() for name in row))
     figure, axes = new(1.2 + (0.16 + 0.2 * len(series)) * len(groups))
@@ -66,6 +69,8 @@ def grouped_bars(groups: Mapping[str, Mapping[str, Estimate]], title: str, xlabe
         bars = errors(values, [interval for _, (_, interval) in shown])
         axes.barh(where, values, 0.92 * step, color=fill, edgecolor=GREY, hatch=hatch, linewidth=0.5, label=name,
                   xerr=bars, error_kw={"ecolor": "black", "capsize": 2, "linewidth": 1})  # fmt: skip
+    if line:
+        axes.axvline(line[1], color=VERMILION, linestyle="--", linewidth=1, label=line[0])
     axes.set_yticks(rows, list(groups))
     axes.set(title=title, xlabel=xlabel, xlim=(0, 1))
     axes.grid(axis="y", visible=False)

@@ -67,18 +67,25 @@ def finetune_pictures(outcome: Outcome) -> Iterator[Picture]:
     for benchmark, results in outcome.tasks["finetune"].items():
         title = f"Data efficiency, {full_name(benchmark)}"
         image = figures.efficiency(_by_init(results["runs"], "auroc"), title)
-        see = _advantage(results, "auroc", "AUROC")
+        see = f"{_least(results['runs'], results['differences'], 'auroc', 'AUROC')}."
         yield Picture(f"finetune_{benchmark}", title, see, image)
 
 
 def segmentation_pictures(outcome: Outcome) -> Iterator[Picture]:
-    """Per benchmark with masks Dice over all and over positive images, and examples."""
+    """Per benchmark with masks Dice over positive and over all images, and examples."""
     for benchmark, results in outcome.tasks["segmentation"].items():
-        for name, words in (("dice", "all images"), ("dice_positive", "positive images")):
-            title = f"Dice over {words}, {full_name(benchmark)}"
-            groups = _by_fraction(_by_init(results["runs"], name))
-            see = _advantage(results, name, "Dice") if name == "dice" else _growth(results["runs"], name)
-            yield Picture(f"{name}_{benchmark}", title, see, bars.grouped_bars(groups, title, "Dice"))
+        runs, nothing = results["runs"], results["dice_without_any_mask"]
+        title = f"Dice over positive images, {full_name(benchmark)}"
+        see = f"{_least(runs, results['differences_positive'], 'dice_positive', 'Dice')}."
+        image = bars.grouped_bars(_by_fraction(_by_init(runs, "dice_positive")), title, "Dice")
+        yield Picture(f"dice_positive_{benchmark}", title, see, image)
+        title = f"Dice over all images, {full_name(benchmark)}"
+        see = (
+            f"{_least(runs, results['differences'], 'dice', 'Dice')}; who draws no mask at all scores "
+            f"{figure(nothing)} (dashed line)."
+        )
+        image = bars.grouped_bars(_by_fraction(_by_init(runs, "dice")), title, "Dice", ("no mask at all", nothing))
+        yield Picture(f"dice_{benchmark}", title, see, image)
     for benchmark, examples in outcome.masks.items():
         yield from _examples(benchmark, examples)
 
@@ -119,26 +126,27 @@ def _by_fraction(inits: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[
     }
 
 
-def _advantage(results: Results, name: str, word: str) -> str:
-    """Pre-trained against the first other initialisation where labels are scarcest, in words."""
-    own = results["runs"]["pretrained"]
-    least = min(own, key=float)
-    start = f"With {least} % of the training images ({own[least]['images']:,}) {word} is {figure(own[least][name])}"
-    if not results["differences"]:
-        return f"{start}, with all of them {figure(own[max(own, key=float)][name])}."
-    init, rows = next(iter(results["differences"].items()))
+def advantage(runs: Mapping[str, Any], differences: Mapping[str, Any], name: str) -> str:
+    """Pre-trained minus the first other initialisation where labels are scarcest, in words; empty without another."""
+    if not differences:
+        return ""
+    init, rows = next(iter(differences.items()))
+    least = min(rows, key=float)
     low, high = rows[least]["interval"]
-    other = INITS.get(init, init)
-    return (
-        f"{start} from pre-training and {figure(results['runs'][init][least][name])} from {other}: a difference of "
-        f"{rows[least][name]:+.3f} (95 % interval {low:+.3f} to {high:+.3f})."
-    )
+    difference = runs["pretrained"][least][name] - runs[init][least][name]
+    return f"a difference of {difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f})"
 
 
-def _growth(runs: Mapping[str, Any], name: str) -> str:
+def _least(runs: Mapping[str, Any], differences: Mapping[str, Any], name: str, word: str) -> str:
+    """What is reached where labels are scarcest, against another initialisation or, without one, all labels."""
     own = runs["pretrained"]
-    steps = [f"{figure(own[percent][name])} with {percent} %" for percent in sorted(own, key=float)]
-    return f"From pre-training, Dice is {', '.join(steps)} of the training images."
+    least, most = min(own, key=float), max(own, key=float)
+    start = f"With {least} % of the training images ({own[least]['images']:,}) {word} is {figure(own[least][name])}"
+    if not differences:
+        return f"{start}, with all of them {figure(own[most][name])}"
+    init = next(iter(differences))
+    other = f"{figure(runs[init][least][name])} from {INITS.get(init, init)}"
+    return f"{start} from pre-training and {other}: {advantage(runs, differences, name)}"
 
 
 def retrieval_pictures(outcome: Outcome) -> Iterator[Picture]:

@@ -151,6 +151,7 @@ def _what_it_finds(outcome: Outcome) -> Iterator[Section]:
 
 def _what_it_learns(outcome: Outcome) -> Iterator[Section]:
     """From labels and masks: the fine-tuned evaluations."""
+    rule = next((results["empty_mask_rule"] for results in outcome.tasks["segmentation"].values()), "")
     yield Section(
         "finetune",
         "Learning from few labels",
@@ -161,7 +162,7 @@ def _what_it_learns(outcome: Outcome) -> Iterator[Section]:
     yield Section(
         "segmentation",
         "Outlining a finding",
-        "A decoder is trained on a part of the training masks, on top of different image encoders.",
+        f"A decoder is trained on a part of the training masks, on top of different image encoders. {rule}",
         tuple(segmentation_pictures(outcome)),
     )
 

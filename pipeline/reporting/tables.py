@@ -28,7 +28,8 @@ def result_tables(outcome: Outcome) -> Iterator[Table]:
         Table("Zero-shot classification", zero_shot, tuple(_zero_shot(outcome))),
         Table("Zero-shot grounding", grounding, tuple(_grounding(outcome))),
         _learned(outcome, "finetune", "auroc", "Fine-tuned classification, AUROC"),
-        _learned(outcome, "segmentation", "dice", "Fine-tuned segmentation, Dice"),
+        _learned(outcome, "segmentation", "dice_positive", "Fine-tuned segmentation, Dice, positive images"),
+        _learned(outcome, "segmentation", "dice", "Fine-tuned segmentation, Dice, all images"),
         Table("Retrieval", retrieval, tuple(_retrieval(outcome))),
     )
     return (table for table in tables if table.rows)

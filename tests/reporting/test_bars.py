@@ -34,3 +34,12 @@ def test_every_bar_lies_in_its_group(monkeypatch) -> None:
 def test_the_same_results_give_the_same_bars() -> None:
     groups = {"A": {"x": (0.5, (0.4, 0.6)), "y": (0.1, None)}}
     assert bars.grouped_bars(groups, "t", "x") == bars.grouped_bars(groups, "t", "x")
+
+
+def test_a_dashed_line_is_drawn_where_it_is_asked_for(monkeypatch) -> None:
+    lines = []
+    monkeypatch.setattr(Axes, "axvline", lambda axes, x, **options: lines.append((x, options["label"])))
+    groups = {"A": {"x": (0.5, None)}}
+    bars.grouped_bars(groups, "t", "x")
+    bars.grouped_bars(groups, "t", "x", ("no mask at all", 0.66))
+    assert lines == [(0.66, "no mask at all")]

@@ -42,7 +42,18 @@ def test_masks_are_described_from_their_pixels(outcome: Outcome) -> None:
     assert see["mask_siim_1"] == "The outline on the right covers 50% of the true region on the left; Dice is 0.50."
     assert see["mask_siim_2"] == "Nothing is to be outlined, and something is."
     assert see["mask_siim_3"] == "Nothing is to be outlined, and nothing is."
-    assert "0.700 with 1 %, 0.800 with 10 %, 0.900 with 100 %" in see["dice_positive_siim"]
+
+
+def test_dice_is_read_against_what_drawing_nothing_scores(outcome: Outcome) -> None:
+    see = said(downstream.segmentation_pictures(outcome))
+    assert see["dice_positive_siim"] == (
+        "With 1 % of the training images (6) Dice is 0.500 from pre-training and 0.350 from random weights: a "
+        "difference of +0.150 (95 % interval +0.080 to +0.220)."
+    )
+    assert see["dice_siim"].endswith(
+        "0.700 from pre-training and 0.550 from random weights: a difference of +0.150 (95 % interval +0.050 to "
+        "+0.250); who draws no mask at all scores 0.660 (dashed line)."
+    )
 
 
 def test_grounding_counts_the_findings_above_chance(outcome: Outcome) -> None:
@@ -79,8 +90,12 @@ def test_the_answer_holds_a_sentence_per_evaluation(inputs: ReportInputs, outcom
     evaluated = [names for task, names in outcome.tasks.items() if task != "finding_maps"]
     assert len(sentences) == sum(len(names) for names in evaluated)
     (segmented,) = (sentence for sentence in sentences if "segmented" in sentence)
-    assert "Dice 0.700 / 0.800 / 0.900 from pre-training, 0.550 / 0.600 / 0.750 from random weights" in segmented
-    assert "(the MeDSLIP paper prints for 1 % 0.704, on its own data)" in segmented
+    assert segmented.endswith(
+        "Dice on positive images 0.500 / 0.600 / 0.700 from pre-training, 0.350 / 0.400 / 0.550 from random weights; a "
+        "difference of +0.150 (95 % interval +0.080 to +0.220) at 1 %; on all images 0.700 / 0.800 / 0.900 from "
+        "pre-training, 0.550 / 0.600 / 0.750 from random weights (the MeDSLIP paper prints for 1 % 0.704, on its own "
+        "data), where no mask at all gives 0.660."
+    )
 
 
 def test_f1_stands_beside_f1_where_the_paper_prints_no_auroc(inputs: ReportInputs, outcome: Outcome) -> None:
@@ -106,8 +121,10 @@ def test_a_disease_asked_for_in_four_ways_has_each_figure_under_its_own_words(
 
 def test_tables_hold_the_figures_of_their_task_alone(outcome: Outcome) -> None:
     tables = {table.title: table for table in result_tables(outcome)}
-    assert tables["Fine-tuned segmentation, Dice"].head == ("training images", "1 %", "10 %", "100 %")
-    assert tables["Fine-tuned segmentation, Dice"].rows[1] == (
+    everywhere, positive = (tables[f"Fine-tuned segmentation, Dice, {words} images"] for words in ("all", "positive"))
+    assert everywhere.head == ("training images", "1 %", "10 %", "100 %")
+    assert positive.rows[1][:2] == ("SIIM-ACR Pneumothorax, random weights", "0.350 (0.250–0.450)")
+    assert everywhere.rows[1] == (
         "SIIM-ACR Pneumothorax, random weights", "0.550 (0.500–0.600)", "0.600 (0.550–0.650)", "0.750 (0.700–0.800)",
     )  # fmt: skip
     assert tables["Retrieval"].rows[0] == ("image to text", "0.300", "0.300", "0.300", "0.040")

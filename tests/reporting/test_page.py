@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import TableError
+from pipeline.evaluation.segmentation import EMPTY_MASK_RULE
 from pipeline.reporting.page import html, write_report
 from pipeline.reporting.results import ReportInputs, load_outcome
 from pipeline.reporting.story import tell
@@ -66,6 +67,11 @@ def test_the_answer_comes_first_and_names_whose_figures_are_whose(written: Path,
     assert "1,724" in opening
     assert "the MeDSLIP paper prints 0.803, on its own data" in opening
     assert "phantoms drawn by this project" in text
+
+
+def test_how_empty_masks_count_stands_where_dice_is_shown(written: Path) -> None:
+    text = (written / "report.md").read_text()
+    assert EMPTY_MASK_RULE in text[text.index("## Outlining a finding") : text.index("**Dice over positive images")]
 
 
 def test_the_contents_lead_to_every_section(page: Page) -> None:
