@@ -16,9 +16,11 @@ from scipy.stats import t as student
 from pipeline.ablation import Ablation
 from pipeline.errors import EvaluationError, ParamsError
 from pipeline.evaluation import pairing, statistics
+from pipeline.evaluation.encoders import PRETRAINED
 from pipeline.evaluation.pairing import Verdict
 from pipeline.kept_scores import kept_results, kept_scores
 from pipeline.reporting.compare import Row, figure, method_of, metrics_of, shown_metrics
+from pipeline.reporting.drawing import Interval
 from pipeline.reporting.sheets import Line, Sheet
 from pipeline.tracking import is_headline
 
@@ -113,10 +115,23 @@ def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _bootstrap_interval(trial: Trial, metric: str) -> Sequence[float] | None:
+def _bootstrap_interval(trial: Trial, metric: str) -> Interval:
+    """Of a metric by the name that `tracking.flat_metrics` gave it, from where its task's JSON keeps it."""
     task, benchmark, name = metric.split(".", 2)
-    results = kept_results(trial.model_hash, task, benchmark)
-    bounds: Sequence[float] | None = (results or {}).get("intervals", {}).get(name)
+    results = kept_results(trial.model_hash, task, benchmark) or {}
+    if task == "retrieval":
+        way = name.partition("_p_at_")[0]
+        return _interval(results.get(way, {}), f"{name.removeprefix(f'{way}_')}_interval")
+    if task in ("finetune", "segmentation"):
+        what, _, percent = name.rpartition("_")
+        runs = results.get("runs", {})
+        init = next((init for init in runs if what.startswith(f"{init}_")), PRETRAINED)
+        return _interval(runs.get(init, {}).get(percent, {}), f"{what.removeprefix(f'{init}_')}_interval")
+    return _interval(results.get("intervals", {}), name)
+
+
+def _interval(found: Mapping[str, Any], name: str) -> Interval:
+    bounds: Interval = found.get(name)
     return bounds
 
 
@@ -195,7 +210,7 @@ def compare_trials(
 def _test(one: Configuration, base: Configuration, metric: str, seeds: Sequence[int]) -> Verdict:
     task, benchmark, name = metric.split(".", 2)
     if name not in pairing.TESTED.get(task, ()):
-        raise EvaluationError("only zero-shot and grounding results can be paired, image by image.")
+        raise EvaluationError("only zero-shot and grounding results are paired here, image by image.")
     pairs = [(_results(one, seed, task, benchmark), _results(base, seed, task, benchmark)) for seed in seeds]
     return pairing.compare(name, pairs, (one.name, base.name))
 

@@ -98,6 +98,42 @@ def test_one_seed_has_the_bootstrap_interval_of_its_run_where_it_is_kept() -> No
     assert estimate(one, POINTING) == ""
 
 
+KEPT = {
+    "finetune": {"runs": {
+        "pretrained": {"10": {"auroc_interval": [0.1, 0.2]}}, "random": {"10": {"auroc_interval": [0.3, 0.4]}},
+    }},
+    "segmentation": {"runs": {
+        "pretrained": {"1": {"dice_interval": [0.5, 0.6], "dice_positive_interval": [0.7, 0.8]}},
+    }},
+    "retrieval": {"image_to_text": {"p_at_10_interval": [0.2, 0.3]}, "text_to_image": {"p_at_10_interval": [0.4, 0.5]}},
+    "unseen": {"name": 0.6},
+}  # fmt: skip
+INTERVALS = {
+    "finetune.b.auroc_10": " (0.100 to 0.200)", "finetune.b.random_auroc_10": " (0.300 to 0.400)",
+    "finetune.b.f1_oracle_10": "", "segmentation.b.dice_1": " (0.500 to 0.600)",
+    "segmentation.b.dice_positive_1": " (0.700 to 0.800)", "segmentation.b.dice_10": "",
+    "retrieval.b.image_to_text_p_at_10": " (0.200 to 0.300)", "retrieval.b.text_to_image_p_at_10": " (0.400 to 0.500)",
+    "retrieval.b.p_at_10": "", "unseen.b.name": "",
+}  # fmt: skip
+
+
+def test_what_is_not_paired_is_said_to_be_so_here() -> None:
+    name = "retrieval.b.image_to_text_p_at_10"
+    rows = run("medslip", None) | {name: 0.4}, run("medslip icl=false", None, 0, "false") | {name: 0.3}
+    (note,) = compare_trials(configurations(table(*rows))[0], "medslip", None).notes
+    assert note == f"No test of {name}: only zero-shot and grounding results are paired here, image by image."
+
+
+@pytest.mark.parametrize("metric", INTERVALS)
+def test_one_seed_has_the_interval_of_every_task_that_gives_one(metric: str) -> None:
+    (one,), _ = configurations(table(run("medslip", None) | {metric: 0.45}))
+    assert estimate(one, metric) == "0.450"
+    task = metric.partition(".")[0]
+    write_results(KEPT[task], Path("b.json"))
+    keep_scores("medslip", task, Path("b.json"))
+    assert estimate(one, metric) == f"0.450{INTERVALS[metric]}"
+
+
 def test_unequal_seeds_are_paired_on_the_common_ones() -> None:
     rows = []
     for name, icl, quality, seeds in (("medslip", "true", 1.0, (0, 1)), ("medslip icl=false", "false", 0.4, (1, 2))):
