@@ -25,17 +25,16 @@ def main() -> None:
     findings = corpus_findings("mimic_fg", triplets, read_table(Path("data/corpus/studies.parquet"), STUDIES))
     diseases = [disease for disease, _ in findings.values()]
     encoder, scorer = load_encoder("models/text_encoder"), load_scorer()
-    similarity: dict[str, dict[str, Any]] = {"frozen": {}, "trained": {}}
+    similarity: dict[str, Any] = {}  # of the frozen encoder
     contrasts: dict[str, dict[str, Any]] = {"frozen": {}, "trained": {}}
     for style, texts in styles(list(findings.values()), load_knowledge()).items():
         frozen = encoder.encode(texts, params.text_encoder.pooling)
         trained = scorer.embed_text(Prompts(texts, frozen))
+        similarity[style] = cosines(frozen).tolist()
         for model, vectors in (("frozen", frozen), ("trained", trained)):
-            matrix = cosines(vectors)
-            similarity[model][style] = matrix.tolist()
-            contrasts[model][style] = contrast(matrix, diseases)
-    results = {"texts": list(findings), "styles": [*similarity["frozen"]], "contrast": contrasts}
-    write_results(results | {"similarity": similarity["frozen"], "trained_similarity": similarity["trained"]}, OUT)
+            contrasts[model][style] = contrast(cosines(vectors), diseases)
+    results = {"texts": list(findings), "styles": [*similarity], "contrast": contrasts, "similarity": similarity}
+    write_results(results, OUT)
 
 
 def styles(findings: list[Finding], knowledge: Knowledge) -> dict[str, tuple[str, ...]]:

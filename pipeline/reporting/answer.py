@@ -50,13 +50,18 @@ def findings(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
     for benchmark, results in outcome.tasks["segmentation"].items():
         yield _outlined(inputs, benchmark, results)
     for name, results in outcome.tasks["retrieval"].items():
-        shares = [
-            f"{figure(results[key]['p_at_10'])} from {words} (chance {figure(results[key]['chance_p_at_10'])})"
-            for key, words in DIRECTIONS.items()
-        ]
+        shares = [_retrieved(results[key], words) for key, words in DIRECTIONS.items()]
         yield f"Retrieval in {full_name(name)}: of the first ten answers are right {' and '.join(shares)}."
     for benchmark, results in outcome.tasks["unseen"].items():
         yield _unseen(benchmark, results)
+
+
+def _retrieved(found: Results, direction: str) -> str:
+    """Precision between chance and what is possible, as few candidates may be right, and how often any is right."""
+    return (
+        f"{figure(found['p_at_10'])} from {direction} (chance {figure(found['chance_p_at_10'])}, best possible "
+        f"{figure(found['best_p_at_10'])}; at least one in {found['hits_at_10']:.0%})"
+    )
 
 
 def _unseen(benchmark: str, results: Results) -> str:

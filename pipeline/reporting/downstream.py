@@ -163,7 +163,8 @@ def retrieval_pictures(outcome: Outcome) -> Iterator[Picture]:
         title = f"Retrieval, {full_name(name)}"
         see = (
             f"Of the first ten answers among {results['pairs']:,} pairs, {_right(results, 'p_at_10')} are right; by "
-            f"chance {_right(results, 'chance_p_at_10')}."
+            f"chance {_right(results, 'chance_p_at_10')}, and at best {_right(results, 'best_p_at_10')}, as few pairs "
+            "share a label."
         )
         yield Picture(f"retrieval_{name}", title, see, bars.grouped_bars(groups, title, "precision"))
 

@@ -3,7 +3,7 @@
 Drawn by `maps`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -41,14 +41,20 @@ def _apart(per_class: Results) -> str:
 
 
 def _similarities(study: Results) -> Iterator[Picture]:
-    """One matrix per style of text."""
+    """One matrix of the frozen text encoder per style of text, with what the trained model makes of the same texts."""
     for style in study["styles"]:
-        matrix = np.array(study["similarity"][style])
-        others = matrix[~np.eye(len(matrix), dtype=bool)]
-        title = f"Similarity of label texts, {style}"
+        title = f"Similarity of label texts, {style}, frozen text encoder"
+        frozen, trained = (_contrast(study["contrast"][model][style]) for model in ("frozen", "trained"))
         see = (
-            f"Written this way ({style}), different texts have a mean cosine of {figure(float(others.mean()))}; the "
-            "lower, the better the text model tells them apart."
+            f"Mean cosine of texts written this way ({style}): {frozen} to the frozen encoder, shown here, and "
+            f"{trained} after training; the lower, the better they are told apart."
         )
         name = f"similarity_{style.replace(' ', '_').replace('-', '_')}"
+        matrix = np.array(study["similarity"][style])
         yield Picture(name, title, see, maps.similarity(study["texts"], matrix, title))
+
+
+def _contrast(found: Mapping[str, float | None]) -> str:
+    """Of severities of one finding and of different findings; one of them may not be there."""
+    words = {"between": "of different findings", "within": "of severities of one finding"}
+    return " and ".join(f"{figure(found[name])} {said}" for name, said in words.items() if found[name] is not None)

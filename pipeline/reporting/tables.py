@@ -23,7 +23,7 @@ def result_tables(outcome: Outcome) -> Iterator[Table]:
     """The headline figures of every task that was evaluated."""
     zero_shot = ("benchmark", "AUROC", "F1", "accuracy", "F1 oracle", "accuracy oracle", "images")
     grounding = ("benchmark", "pointing game", "IoU", "Dice", "images")
-    retrieval = ("direction", *(f"P@{rank}" for rank in RANKS), "P@10 by chance")
+    retrieval = ("direction", *(f"P@{rank}" for rank in RANKS), "P@10 by chance", "best possible P@10", "hits@10")
     tables = (
         Table("Zero-shot classification", zero_shot, tuple(_zero_shot(outcome))),
         Table("Zero-shot grounding", grounding, tuple(_grounding(outcome))),
@@ -84,4 +84,5 @@ def _retrieval(outcome: Outcome) -> Iterator[tuple[str, ...]]:
     for results in outcome.tasks["retrieval"].values():
         for key, words in DIRECTIONS.items():
             found = results[key]
-            yield words, *(figure(found[f"p_at_{rank}"]) for rank in RANKS), figure(found["chance_p_at_10"])
+            names = (*(f"p_at_{rank}" for rank in RANKS), "chance_p_at_10", "best_p_at_10", "hits_at_10")
+            yield words, *(figure(found[name]) for name in names)

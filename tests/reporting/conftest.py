@@ -24,6 +24,7 @@ FINDINGS = {
     "siim": ("pneumothorax",),
     "covidx": ("covid-19",),
 }  # fmt: skip
+STYLES = ["template", "fine-grained"]  # of label texts
 PARAMS = {
     "method": "medslip",
     "scale": "demo",
@@ -189,6 +190,7 @@ def write_downstream(reports: Path, rng: np.random.Generator) -> None:
     captions = ["missed", "half", "invented", "empty"]
     write_pictures(reports / "segmentation" / "siim.safetensors", captions, arrays)
     direction = {f"p_at_{rank}": 0.3 for rank in (1, 3, 10)} | {f"chance_p_at_{rank}": 0.04 for rank in (1, 3, 10)}
+    direction |= {"best_p_at_10": 0.4, "hits_at_10": 0.55}
     both = {key: direction | {"p_at_10_interval": [0.25, 0.35]} for key in ("image_to_text", "text_to_image")}
     write_results({**both, "p_at_10": 0.3, "chance_p_at_10": 0.04, "pairs": 812}, reports / "retrieval" / "corpus.json")
     write_unseen(reports / "unseen" / "covidx.json")
@@ -216,6 +218,8 @@ def write_spaces(reports: Path, rng: np.random.Generator) -> None:
     write_results({"silhouette": 1 / 3, "per_class": per_class, "notes": []}, reports / "finding_maps" / "cxr14.json")
     schemas.write_table(points, reports / "finding_maps" / "cxr14.parquet", schemas.FINDING_POINTS)
     matrix = [[1.0, 0.7, 0.2], [0.7, 1.0, 0.3], [0.2, 0.3, 1.0]]
-    study = {"texts": ["mild edema", "severe edema", "hernia"], "styles": ["template", "fine-grained"],
-             "similarity": {"template": matrix, "fine-grained": matrix}}  # fmt: skip
+    study = {"texts": ["mild edema", "severe edema", "hernia"], "styles": STYLES,
+             "similarity": dict.fromkeys(STYLES, matrix),
+             "contrast": {model: {style: {"within": 0.7 - cut, "between": 0.25 - cut} for style in STYLES}
+                          for model, cut in (("frozen", 0.0), ("trained", 0.2))}}  # fmt: skip
     write_results(study, reports / "case_study.json")

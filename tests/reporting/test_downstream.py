@@ -65,13 +65,18 @@ def test_grounding_counts_the_findings_above_chance(outcome: Outcome) -> None:
 def test_retrieval_beside_chance(outcome: Outcome) -> None:
     see = said(downstream.retrieval_pictures(outcome))
     assert "812 pairs, 30% (image to text) and 30% (text to image) are right; by chance 4%" in see["retrieval_corpus"]
+    assert "and at best 40% (image to text)" in see["retrieval_corpus"]
 
 
 def test_spaces_name_the_best_and_the_worst(outcome: Outcome) -> None:
     see = said(space_pictures(outcome))
     assert "edema stands out most (0.600), mass least (0.100)" in see["finding_maps_cxr14"]
     assert "silhouette score is 0.410" in see["streams"]
-    assert "mean cosine of 0.400" in see["similarity_fine_grained"]
+    assert see["similarity_fine_grained"] == (
+        "Mean cosine of texts written this way (fine-grained): 0.250 of different findings and 0.700 of severities of "
+        "one finding to the frozen encoder, shown here, and 0.050 of different findings and 0.500 of severities of one "
+        "finding after training; the lower, the better they are told apart."
+    )
     without = said(space_pictures(replace(outcome, streams=None, silhouette=None, case_study=None)))
     assert list(without) == ["finding_maps_cxr14"]
 
@@ -96,6 +101,11 @@ def test_the_answer_holds_a_sentence_per_evaluation(inputs: ReportInputs, outcom
         "pre-training, 0.550 / 0.600 / 0.750 from random weights (the MeDSLIP paper prints for 1 % 0.704, on its own "
         "data), where no mask at all gives 0.660."
     )
+
+
+def test_retrieval_is_told_between_chance_and_the_best_possible(inputs: ReportInputs, outcome: Outcome) -> None:
+    (sentence,) = (sentence for sentence in findings(inputs, outcome) if "Retrieval" in sentence)
+    assert "0.300 from image to text (chance 0.040, best possible 0.400; at least one in 55%) and 0.300" in sentence
 
 
 def test_f1_stands_beside_f1_where_the_paper_prints_no_auroc(inputs: ReportInputs, outcome: Outcome) -> None:
@@ -127,7 +137,7 @@ def test_tables_hold_the_figures_of_their_task_alone(outcome: Outcome) -> None:
     assert everywhere.rows[1] == (
         "SIIM-ACR Pneumothorax, random weights", "0.550 (0.500–0.600)", "0.600 (0.550–0.650)", "0.750 (0.700–0.800)",
     )  # fmt: skip
-    assert tables["Retrieval"].rows[0] == ("image to text", "0.300", "0.300", "0.300", "0.040")
+    assert tables["Retrieval"].rows[0] == ("image to text", "0.300", "0.300", "0.300", "0.040", "0.400", "0.550")
     assert all(len(row) == len(table.head) for table in tables.values() for row in table.rows)
     empty = replace(outcome, tasks={task: {} for task in outcome.tasks})
     assert list(result_tables(empty)) == []
