@@ -35,7 +35,8 @@ def summarise(
     """Score a benchmark from its table of scores.
 
     A finding without a positive or without a negative test image is listed under `not_scored` and left out of the
-    macro means; one without a positive validation image has no honest threshold, so its F1 and accuracy are null.
+    macro means; one without a positive validation image has no honest threshold, so its F1 and accuracy are null, and
+    the oracle ones too, as the means of both shall be over the same findings.
 
     Args:
         scores: `schemas.SCORES`, the validate and test splits.
@@ -148,7 +149,9 @@ def _score_finding(validation: ScoreTable, test: ScoreTable, column: int, counts
         "prevalence": float(labels.mean()),
     }
     resampled = {"auroc": statistics.resampled_auroc(labels, scores, drawn)}
-    thresholds = {"": _threshold(validation, column), "_oracle": metrics.best_threshold(labels, scores)}
+    honest = _threshold(validation, column)
+    oracle = None if honest is None else metrics.best_threshold(labels, scores)  # so that means are over the same
+    thresholds = {"": honest, "_oracle": oracle}
     for suffix, threshold in thresholds.items():
         values |= {f"threshold{suffix}": threshold, f"f1{suffix}": None, f"accuracy{suffix}": None}
         if threshold is not None:
@@ -208,7 +211,10 @@ def _notes(scored: dict[str, FindingScores], not_scored: dict[str, str]) -> list
             f"Fewer than {FEW} positive or negative test images, so the figures mean little: {', '.join(few)}."
         )
     if unthresholded:
-        notes.append(f"No positive validation image, hence no threshold, F1 and accuracy: {', '.join(unthresholded)}.")
+        notes.append(
+            "No positive validation image, hence no threshold, and no F1 and accuracy, oracle ones included: "
+            f"{', '.join(unthresholded)}."
+        )
     if not_scored:
         notes.append(f"Left out of the macro means: {', '.join(not_scored)}.")
     return notes

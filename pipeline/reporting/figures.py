@@ -100,7 +100,7 @@ def severity_points(severities: Mapping[str, Mapping[str, Estimate]]) -> Image:
         axes.errorbar(where, values, bars, marker=marker, linestyle="", capsize=2, label=benchmark)
     axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
     axes.set_xticks(range(len(SEVERITIES)), SEVERITIES)
-    axes.set(ylabel="macro AUROC", title="By severity of the finding", ylim=(0.3, 1.02))
+    axes.set(ylabel="macro AUROC", title="By severity of the finding")
     figure.legend(loc="outside lower center", ncols=2)
     return svg(figure)
 

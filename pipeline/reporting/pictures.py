@@ -4,11 +4,12 @@ Chooses what to draw from the results of zero-shot classification, training and 
 do for the others); `figures`, `bars` and `maps` draw it and `story` puts it in order.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import polars as pl
 
+from pipeline.evaluation.metrics import ReliabilityBin, calibration_error
 from pipeline.reporting import bars, figures
 from pipeline.reporting.compare import figure
 from pipeline.reporting.drawing import Estimate, Image
@@ -62,10 +63,12 @@ def zero_shot_pictures(outcome: Outcome) -> Iterator[Picture]:
         if benchmark in outcome.scores:
             yield from _curves(benchmark, outcome)
     severities = {
-        full_name(name): rows for name, results in outcome.zero_shot.items() if (rows := _severities(results))
+        f"{full_name(name)} ({_findings(results['by_severity'])})": rows
+        for name, results in outcome.zero_shot.items()
+        if (rows := _severities(results))
     }
     if severities:
-        see = f"{_subtle(severities)} Points below the dotted line are worse than chance."
+        see = f"{_subtle(outcome)} Points below the dotted line are worse than chance; findings in brackets."
         yield Picture("severity", "AUROC by severity", see, figures.severity_points(severities))
     if outcome.zero_shot:
         yield _reliability(outcome)
@@ -73,9 +76,13 @@ def zero_shot_pictures(outcome: Outcome) -> Iterator[Picture]:
 
 def _reliability(outcome: Outcome) -> Picture:
     calibrations = {name: results["calibration"] for name, results in outcome.zero_shot.items()}
-    errors = ", ".join(f"{full_name(name)} {figure(calibration['ece'])}" for name, calibration in calibrations.items())
-    see = f"Points on the diagonal are honest probabilities; expected calibration error: {errors}."
     bins = {full_name(name): calibration["reliability"] for name, calibration in calibrations.items()}
+    errors = {name: calibration_error([ReliabilityBin(**row) for row in rows]) for name, rows in bins.items()}
+    listed = ", ".join(f"{name} {figure(error)}" for name, error in errors.items())
+    see = (
+        "Points on the diagonal are honest probabilities; expected calibration error, all findings of a benchmark "
+        f"together as in the diagram: {listed}."
+    )
     return Picture("reliability", "Reliability of the scores", see, figures.reliability(bins))
 
 
@@ -94,9 +101,11 @@ def _curves(benchmark: str, outcome: Outcome) -> Iterator[Picture]:
 def _best_and_worst(results: Results) -> str:
     ranked = sorted(results["per_class"].items(), key=lambda item: item[1]["auroc"])
     (worst, low), (best, high) = ranked[0], ranked[-1]
-    unsure = sum(row["auroc_interval"][0] <= 0.5 for _, row in ranked)
+    intervals = [row["auroc_interval"] for _, row in ranked]
+    above, below = sum(one[0] > 0.5 for one in intervals), sum(one[1] < 0.5 for one in intervals)
+    under = f", {below} below" if below else ""
     ends = f"Best is {best} ({figure(high['auroc'])}), worst {worst} ({figure(low['auroc'])})"
-    return f"{ends}; {unsure or 'none'} of the {len(ranked)} intervals reach chance (dashed line)."
+    return f"{ends}; {above} of {len(intervals)} intervals lie above chance (dashed line){under}."
 
 
 def _severities(results: Results) -> Severities:
@@ -108,10 +117,28 @@ def _severities(results: Results) -> Severities:
     }
 
 
-def _subtle(severities: Mapping[str, Severities]) -> str:
-    both = [rows for rows in severities.values() if {"subtle", "severe"} <= rows.keys()]
-    harder = sum(rows["subtle"][0] < rows["severe"][0] for rows in both)
-    return f"Subtle findings score lower than severe ones in {harder} of the {len(both)} benchmarks that have both."
+def _findings(by_severity: Results) -> str:
+    """Over how many findings the means are, as in `14` or `9 to 14`: a severity may lack some."""
+    counts = {len(row.keys() - {"macro"}) for row in by_severity.values() if row["macro"] is not None}
+    return " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
+
+
+def _subtle(outcome: Outcome) -> str:
+    """Subtle against severe, over the findings that have both."""
+    both = [
+        rows
+        for results in outcome.zero_shot.values()
+        if {"subtle", "severe"} <= (rows := results["by_severity"]).keys()
+    ]
+    shared = [(rows, rows["subtle"].keys() & rows["severe"].keys() - {"macro"}) for rows in both]
+    means = [
+        [sum(rows[severity][name] for name in names) / len(names) for severity in ("subtle", "severe")]
+        for rows, names in shared if names
+    ]  # fmt: skip
+    harder = sum(subtle < severe for subtle, severe in means)
+    return (
+        f"Over the findings with both, subtle ones score lower than severe ones in {harder} of {len(means)} benchmarks."
+    )
 
 
 def wording_pictures(outcome: Outcome) -> Iterator[Picture]:
@@ -136,45 +163,53 @@ def wording_pictures(outcome: Outcome) -> Iterator[Picture]:
 def subgroup_pictures(outcome: Outcome) -> Iterator[Picture]:
     """Per benchmark that knows them, sex, age group and view."""
     for benchmark, results in outcome.zero_shot.items():
-        groups = {name: row for kind, rows in results["subgroups"].items() for name, row in _groups(kind, rows)}
+        count = len(results["per_class"])
+        groups = {name: row for kind, rows in results["subgroups"].items() for name, row in _groups(kind, rows, count)}
         if groups:
             low, high = min(groups, key=lambda name: groups[name][0]), max(groups, key=lambda name: groups[name][0])
             see = (
                 f"Lowest is {low} with {figure(groups[low][0])}, highest {high} with {figure(groups[high][0])}; images "
-                "in brackets."
+                f"in brackets, and findings where not all {count} can be scored."
             )
             title = f"By sex, age and view, {full_name(benchmark)}"
             image = figures.subgroup_points(groups, results["auroc"], title)
             yield Picture(f"subgroups_{benchmark}", title, see, image)
 
 
-def _groups(kind: str, rows: Results) -> Iterator[tuple[str, Estimate]]:
-    """The groups of one kind, the youngest first; none where all images are of one group."""
+def _groups(kind: str, rows: Results, findings: int) -> Iterator[tuple[str, Estimate]]:
+    """The groups of one kind, the youngest first; none where all images are of one group.
+
+    A group whose mean is over fewer findings than the benchmark's says so in its name.
+    """
     scored = {name: row for name, row in rows.items() if row["auroc"] is not None}
     if len(scored) > 1:
         for name in sorted(scored, key=lambda name: (not name.startswith("under"), name)):
             row = scored[name]
-            yield f"{kind} {name} ({row['n']:,})", (row["auroc"], row["auroc_interval"])
+            fewer = f", {row['findings']} findings" if row["findings"] < findings else ""
+            yield f"{kind} {name} ({row['n']:,}{fewer})", (row["auroc"], row["auroc_interval"])
 
 
 def training_pictures(outcome: Outcome) -> Iterator[Picture]:
     """Curves by epoch."""
-    curves = outcome.curves
-    if curves is not None:
-        best = outcome.training["best_epoch"] if outcome.training else "?"
+    curves, training = outcome.curves, outcome.training
+    if curves is not None and training is not None:
+        best = training["best_epoch"]
         see = f"Both lines should fall together; where validation turns up, the model overfits. Best epoch: {best}."
         yield Picture("loss", "Loss by epoch", see, figures.loss_curves(curves))
-        see = _auroc_rise(curves)
+        see = _auroc_rise(curves, best)
         yield Picture("validation_auroc", "Validation AUROC by epoch", see, figures.auroc_curves(curves))
 
 
-def _auroc_rise(curves: pl.DataFrame) -> str:
-    """How far the validation AUROC came, in words."""
+def _auroc_rise(curves: pl.DataFrame, best: int) -> str:
+    """How far the validation AUROC came in the epoch whose weights are evaluated, in words."""
+    chosen = curves.filter(pl.col("epoch") == best)
     columns = [name for name in curves.columns if name.startswith("validation_auroc")]
-    ends = [f"{figure(values[0])} to {figure(max(values))}" for values in (curves[name].to_list() for name in columns)]
     kinds = [name.removeprefix("validation_auroc").strip("_") or "all findings" for name in columns]
-    rises = [f"{kind} from {end}" for kind, end in zip(kinds, ends, strict=True)]
-    return f"From the first epoch to the best, questions about validation images rose: {', '.join(rises)}."
+    rises = [
+        f"{kind} from {figure(curves[name][0])} to {figure(chosen[name][0])}"
+        for kind, name in zip(kinds, columns, strict=True)
+    ]
+    return f"From the first epoch to the best ({best}), AUROC of questions about validation images: {', '.join(rises)}."
 
 
 def source_pictures(inputs: ReportInputs, outcome: Outcome) -> Iterator[Picture]:
