@@ -131,11 +131,15 @@ def _sortable(names: Iterable[str]) -> list[str]:
 
 
 def _ordered(names: Iterable[str]) -> list[str]:
-    """Metrics in the order of the tasks, and the benchmarks in the papers' order."""
+    """Metrics in the order of the tasks, the benchmarks in the papers' order, headlines before the others."""
     tasks = [*HEADLINES]
-    return sorted(names, key=lambda name: (tasks.index(name.partition(".")[0]), _place(name), name))
+
+    def key(name: str) -> tuple[int, int, str, bool, str]:
+        task, benchmark = name.split(".")[:2]
+        return tasks.index(task), _place(benchmark), benchmark, not is_headline(name), name
+
+    return sorted(names, key=key)
 
 
-def _place(name: str) -> int:
-    benchmark = name.split(".")[1]
+def _place(benchmark: str) -> int:
     return ORDER.index(benchmark) if benchmark in ORDER else len(ORDER)

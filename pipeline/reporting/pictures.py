@@ -166,10 +166,11 @@ def subgroup_pictures(outcome: Outcome) -> Iterator[Picture]:
         count = len(results["per_class"])
         groups = {name: row for kind, rows in results["subgroups"].items() for name, row in _groups(kind, rows, count)}
         if groups:
+            fewer = f", and findings where not all {count} can be scored" if "findings)" in " ".join(groups) else ""
             low, high = min(groups, key=lambda name: groups[name][0]), max(groups, key=lambda name: groups[name][0])
             see = (
                 f"Lowest is {low} with {figure(groups[low][0])}, highest {high} with {figure(groups[high][0])}; images "
-                f"in brackets, and findings where not all {count} can be scored."
+                f"in brackets{fewer}."
             )
             title = f"By sex, age and view, {full_name(benchmark)}"
             image = figures.subgroup_points(groups, results["auroc"], title)

@@ -43,7 +43,7 @@ def _apart(per_class: Results) -> str:
 def _similarities(study: Results) -> Iterator[Picture]:
     """One matrix of the frozen text encoder per style of text, with what the trained model makes of the same texts."""
     for style in study["styles"]:
-        title = f"Similarity of label texts, {style}, frozen text encoder"
+        title = f"Similarity of label texts, {style}"
         frozen, trained = (_contrast(study["contrast"][model][style]) for model in ("frozen", "trained"))
         see = (
             f"Mean cosine of texts written this way ({style}): {frozen} to the frozen encoder, shown here, and "

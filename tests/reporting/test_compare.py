@@ -21,6 +21,12 @@ def test_own_runs_come_first_and_rows_that_share_nothing_stay_away() -> None:
     ]  # fmt: skip
 
 
+def test_what_the_methods_paper_prints_is_shown_after_the_headline() -> None:
+    metrics = {f"zero_shot.{name}": 0.5 for name in ("rsna.f1", "rsna.accuracy_oracle", "rsna.auroc", "siim.f1_oracle")}
+    named = Row("medfilip", "", False, metrics, "medfilip")
+    assert comparison([named], []).columns == ("zero_shot.rsna.auroc", "zero_shot.rsna.accuracy_oracle")
+
+
 def test_sorting_adds_the_metric_and_puts_rows_without_it_last() -> None:
     by_auroc = comparison([LESS, FULL], [THEIRS], "zero_shot.cxr14.auroc")
     assert [row.metrics["zero_shot.cxr14.auroc"] for row in by_auroc.rows] == [0.82, 0.81, 0.80]

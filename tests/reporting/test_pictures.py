@@ -55,8 +55,13 @@ def test_the_calibration_error_is_that_of_the_diagram(outcome: Outcome) -> None:
 
 
 def test_severities_are_compared_over_the_findings_that_both_have(outcome: Outcome, monkeypatch) -> None:
-    drawn = []
-    monkeypatch.setattr(Axes, "errorbar", lambda axes, *args, **options: drawn.append(options["label"]))
+    drawn, original = [], Axes.errorbar
+
+    def errorbar(axes, *args, **options):
+        drawn.append(options["label"])
+        return original(axes, *args, **options)
+
+    monkeypatch.setattr(Axes, "errorbar", errorbar)
     rows = {
         "subtle": {"mass": 0.6, "macro": 0.6},
         "severe": {"mass": 0.7, "edema": 0.4, "macro": 0.55},  # lower, but for edema, which is never subtle
@@ -84,7 +89,8 @@ def test_a_subgroup_over_fewer_findings_says_so(outcome: Outcome, monkeypatch) -
     row = {"auroc": 0.8, "auroc_interval": None, "n": 1200, "findings": 2}
     groups = {"sex": {"F": row, "M": row | {"findings": 1}}}
     per_class = {"mass": {}, "edema": {}}
-    list(subgroup_pictures(changed(outcome, subgroups=groups, per_class=per_class)))
+    (picture,) = subgroup_pictures(changed(outcome, subgroups=groups, per_class=per_class))
+    assert picture.see.endswith("images in brackets, and findings where not all 2 can be scored.")
     assert named == ["sex F (1,200)", "sex M (1,200, 1 findings)"]
 
 
