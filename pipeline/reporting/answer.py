@@ -8,7 +8,6 @@ from pipeline.reporting.pictures import full_name
 from pipeline.reporting.published import own_figures, papers
 from pipeline.reporting.results import Outcome, ReportInputs, Results
 from pipeline.reporting.tables import with_interval
-from pipeline.semantics.prompts import KNOWN_DISEASE
 
 METHODS = {"medslip": "MeDSLIP", "medfilip": "MedFILIP"}
 BRACKETS = "(95 % intervals in brackets)"
@@ -71,8 +70,8 @@ def _unseen(benchmark: str, results: Results) -> str:
     return (
         f"{full_name(benchmark)}, a disease never seen in training: AUROC {figure(results['explanation'])} asked by "
         f"its explanation, {figure(results['name'])} by its name, {figure(results['category'])} by a known disease's "
-        f"name ({KNOWN_DISEASE}) and {figure(results['known_explanation'])} by that one's explanation; explanation "
-        f"against name {test['difference']:+.3f} (95 % interval {low:+.3f} to {high:+.3f})."
+        f"name (“{results['texts']['category']}”) and {figure(results['known_explanation'])} by that one's "
+        f"explanation; explanation against name {test['difference']:+.3f} (95 % interval {low:+.3f} to {high:+.3f})."
     )
 
 

@@ -5,6 +5,7 @@ Makes the tables' content; `sheets` shows it. Configurations over several seeds,
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import polars as pl
@@ -95,7 +96,8 @@ def shown_metrics(runs: Sequence[tuple[str, Iterable[str]]], sort: str | None) -
     """
     known = list(dict.fromkeys(name for _, names in runs for name in names))
     if sort is not None and sort not in known:
-        raise ParamsError(f"No run has the metric {sort}: sort by one of {', '.join(_sortable(known))}.")
+        near = get_close_matches(sort, _sortable(known), n=5, cutoff=0.3) or _sortable(known)
+        raise ParamsError(f"No run has the metric {sort}: sort by one such as {', '.join(near)}.")
     printed = {name for method, _ in runs for name in own_figures(method)}
     shown = (name for name in _ordered(known) if is_headline(name) or name in printed)
     return tuple(dict.fromkeys([*([sort] if sort else []), *shown]))

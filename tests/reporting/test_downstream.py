@@ -124,8 +124,9 @@ def test_a_disease_asked_for_in_four_ways_has_each_figure_under_its_own_words(
 ) -> None:
     (sentence,) = (sentence for sentence in findings(inputs, outcome) if "never seen" in sentence)
     assert sentence.endswith(
-        "AUROC 0.830 asked by its explanation, 0.670 by its name, 0.610 by a known disease's name (pneumonia) and "
-        "0.750 by that one's explanation; explanation against name +0.160 (95 % interval +0.060 to +0.260)."
+        "AUROC 0.830 asked by its explanation, 0.670 by its name, 0.610 by a known disease's name (“There is "
+        "pneumonia.”) and 0.750 by that one's explanation; explanation against name +0.160 (95 % interval +0.060 to "
+        "+0.260)."
     )
 
 
