@@ -50,12 +50,19 @@ class Figures:
 Table = Mapping[str, Mapping[int, Figures]]  # way to start -> percentage -> figures
 
 
-def headline(table: Table, metric: str) -> dict[str, float]:
+def means(table: Table) -> dict[str, dict[int, float]]:
+    """Way to start -> percentage -> mean over the subsets."""
+    return {
+        init: {percent: figures.mean for percent, figures in by_percent.items()} for init, by_percent in table.items()
+    }
+
+
+def headline(values: Mapping[str, Mapping[int, float]], metric: str) -> dict[str, float]:
     """Means under flat names: `<metric>_<percent>` of the pre-trained encoder, the others' with their name before."""
     return {
-        f"{'' if init == PRETRAINED else f'{init}_'}{metric}_{percent}": figures.mean
-        for init, by_percent in table.items()
-        for percent, figures in by_percent.items()
+        f"{'' if init == PRETRAINED else f'{init}_'}{metric}_{percent}": value
+        for init, by_percent in values.items()
+        for percent, value in by_percent.items()
     }
 
 

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from pipeline import schemas
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import metrics, statistics
-from pipeline.evaluation.comparison import Figures, Table, differences, headline
+from pipeline.evaluation.comparison import Figures, Table, differences, headline, means
 from pipeline.evaluation.encoders import pooled_features
 from pipeline.evaluation.fitting import FitConfig
 from pipeline.evaluation.heads import best_linear_head, tune_encoder
+from pipeline.evaluation.metrics import Decision
 from pipeline.evaluation.scorer import ImageSource
 from pipeline.evaluation.statistics import RESAMPLES, Counts, Values
 from pipeline.evaluation.subsets import PERCENTS, LabelledImages, Rows, draw_subsets, draws_at, subset_places
 from pipeline.networks.backbone import PatchEncoder
 from pipeline.training.augmentation import AugmentConfig
 
-METRICS = ("auroc", "f1_oracle", "accuracy_oracle")  # of each run the first is described, of all there are the means
 FEW = 30  # fewer positive or negative test images than this are pointed out
 Train = Callable[[Rows, int], NDArray[np.float32]]  # training images and a seed to the probabilities of all images
 
@@ -149,8 +149,7 @@ def _summarise(
     labelled: LabelledImages, test: _TestImages, scores: Scores, subsets: pl.DataFrame, config: FinetuneConfig
 ) -> dict[str, Any]:
     models = {run: _measure(labelled, test, own) for run, own in scores.items()}
-    tables = {metric: _table(models, metric) for metric in METRICS}
-    table = tables["auroc"]
+    table = _table(models)
     used = images_used(subsets)
     names = [labelled.findings[column] for column in test.scored]
     runs = {
@@ -167,7 +166,9 @@ def _summarise(
         for init, by_percent in table.items()
     }
     return {
-        **{name: value for metric in METRICS for name, value in headline(tables[metric], metric).items()},
+        **headline(means(table), "auroc"),
+        **headline(_means(models, "f1"), "f1_oracle"),
+        **headline(_means(models, "accuracy"), "accuracy_oracle"),
         "encoder": config.encoder,
         "runs": runs,
         "differences": differences(table, "auroc", config.seed),
@@ -178,57 +179,60 @@ def _summarise(
 
 @dataclass(frozen=True)
 class _Measured:
-    """One model on the test images, by metric."""
+    """One model on the test images."""
 
-    values: dict[str, NDArray[np.float64]]  # [findings]
-    resampled: dict[str, Values]  # [R], their macro mean
+    aurocs: NDArray[np.float64]  # [findings]
+    resampled: Values  # [R], their macro mean
+    oracles: list[Decision]  # per finding, at the threshold that is best on these very images
 
 
 def _measure(labelled: LabelledImages, test: _TestImages, scores: NDArray[np.float32]) -> _Measured:
-    """METRICS of scores [n, C]."""
-    rows = []
+    aurocs, resampled, oracles = [], [], []
     for column in test.scored:
         known = np.flatnonzero(labelled.labels[test.places, column] >= 0)
-        truth, own, counts = labelled.labels[test.places[known], column], scores[known, column], test.counts[:, known]
-        threshold = metrics.best_threshold(truth, own)
-        decision = metrics.decide(truth, own, threshold)
-        values = metrics.auroc(truth, own), decision.f1, decision.accuracy
-        drawn = (
-            statistics.resampled_auroc(truth, own, counts),
-            *statistics.resampled_decision(truth, own, threshold, counts),
-        )
-        rows.append(dict(zip(METRICS, zip(values, drawn, strict=True), strict=True)))
-    return _Measured(
-        {metric: np.array([row[metric][0] for row in rows]) for metric in METRICS},
-        {metric: statistics.macro([row[metric][1] for row in rows]) for metric in METRICS},
-    )
+        truth, own = labelled.labels[test.places[known], column], scores[known, column]
+        aurocs.append(metrics.auroc(truth, own))
+        resampled.append(statistics.resampled_auroc(truth, own, test.counts[:, known]))
+        oracles.append(metrics.decide(truth, own, metrics.best_threshold(truth, own)))
+    return _Measured(np.array(aurocs), statistics.macro(resampled), oracles)
 
 
 Models = Mapping[tuple[str, int, int], _Measured]  # as Scores
 
 
-def _of(models: Models, init: str, percent: int) -> list[_Measured]:
-    """Those of all subsets."""
-    return [one for run, one in models.items() if run[:2] == (init, percent)]
+def _grouped(models: Models) -> dict[str, dict[int, list[_Measured]]]:
+    """Those of all subsets, by way to start and percentage."""
+    return {
+        init: {percent: [one for run, one in models.items() if run[:2] == (init, percent)] for percent in PERCENTS}
+        for init in dict.fromkeys(init for init, _, _ in models)
+    }
 
 
-def _table(models: Models, metric: str) -> Table:
+def _table(models: Models) -> Table:
     return {
         init: {
-            percent: Figures(
-                np.array([one.values[metric].mean() for one in own]), np.stack([one.resampled[metric] for one in own])
-            )
-            for percent in PERCENTS
-            for own in [_of(models, init, percent)]
+            percent: Figures(np.array([one.aurocs.mean() for one in own]), np.stack([one.resampled for one in own]))
+            for percent, own in by_percent.items()
         }
-        for init in dict.fromkeys(init for init, _, _ in models)
+        for init, by_percent in _grouped(models).items()
+    }
+
+
+def _means(models: Models, metric: str) -> dict[str, dict[int, float]]:
+    """Mean over findings and subsets of what an oracle threshold gives."""
+    return {
+        init: {
+            percent: float(np.mean([getattr(oracle, metric) for one in own for oracle in one.oracles]))
+            for percent, own in by_percent.items()
+        }
+        for init, by_percent in _grouped(models).items()
     }
 
 
 def _per_class(models: Models, init: str, percent: int) -> list[float]:
     """Mean AUROCs over the subsets: [findings]."""
-    means: list[float] = np.mean([one.values["auroc"] for one in _of(models, init, percent)], axis=0).tolist()
-    return means
+    mean: list[float] = np.mean([one.aurocs for one in _grouped(models)[init][percent]], axis=0).tolist()
+    return mean
 
 
 def images_used(subsets: pl.DataFrame) -> dict[int, int]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from pipeline import schemas
 from pipeline.errors import EvaluationError
 from pipeline.evaluation import statistics
-from pipeline.evaluation.comparison import Figures, Table, differences, headline
+from pipeline.evaluation.comparison import Figures, Table, differences, headline, means
 from pipeline.evaluation.encoders import BATCH, PRETRAINED, as_rows
 from pipeline.evaluation.finetune import check_splits, images_used, split_counts, subset_notes
 from pipeline.evaluation.fitting import FitConfig, fit
@@ -225,8 +225,8 @@ def _summarise(runs: Runs, tested: pl.DataFrame, config: SegmentationConfig, use
         for init, by_percent in everywhere.items()
     }
     return {
-        **headline(everywhere, "dice"),
-        **headline(on_positive, "dice_positive"),
+        **headline(means(everywhere), "dice"),
+        **headline(means(on_positive), "dice_positive"),
         "runs": described,
         "differences": differences(everywhere, "dice", config.seed),
         "differences_positive": differences(on_positive, "dice", config.seed),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.comparison import Figures, differences, headline
+from pipeline.evaluation.comparison import Figures, differences, headline, means
 
 
 def figures(values, noise=0.01, resamples=4000, seed=0):
@@ -17,7 +17,7 @@ def test_flat_names():
         "pretrained": {1: figures([0.5, 0.7]), 100: figures([0.9])},
         "random": {1: figures([0.4]), 100: figures([0.6])},
     }
-    assert headline(table, "auroc") == pytest.approx(
+    assert headline(means(table), "auroc") == pytest.approx(
         {"auroc_1": 0.6, "auroc_100": 0.9, "random_auroc_1": 0.4, "random_auroc_100": 0.6}
     )
 
