@@ -2,6 +2,10 @@
 
 import os
 
+# NumPy's functions for AVX-512 end in other last bits than those for AVX2: without them the phantoms, and all tables,
+# are the same bytes on every x86-64 CPU that has AVX2.
+os.environ.setdefault("NPY_DISABLE_CPU_FEATURES", "X86_V4 AVX512_ICL AVX512_SPR")
+
 # OpenMP threads that spin for long while they wait starve each other where the cores are shared (measured: 7 times
 # slower training); with a short spin an idle machine loses nothing.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")

@@ -1,7 +1,8 @@
 """Fine-tuned segmentation: a U-Net's decoder on a frozen image encoder, at 1, 10 and 100 % of the training images.
 
-Validation images choose the step of the training and the threshold; test images are scored by the Dice coefficient
-of each image's mask, over all images and over the positive ones. Intervals are `comparison`'s.
+Validation images choose the step of the training, the threshold, and how small a mask counts as none; test images are
+scored by the Dice coefficient of each image's mask, over all images and over the positive ones. Intervals are
+`comparison`'s.
 """
 
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from pipeline.images.geometry import masks_to_square
 from pipeline.networks.backbone import PatchEncoder
 
 THRESHOLDS = np.arange(1, 20) / 20  # of the probability that a pixel belongs to the mask
+SMALLEST = np.array((0, 1, 2, 5, 10, 20, 40)) / 1000  # share of the image that a mask has at least: less is none
 EMPTY_MASK_RULE = "Dice is 1 where neither the image nor the prediction has a mask, and 0 where only one of them has."
 SHOWN_POSITIVE, SHOWN_NEGATIVE = 6, 2  # examples
 
@@ -72,10 +74,28 @@ class SegmentationResult:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """How probabilities become a mask.
+
+    Attributes:
+        threshold: of a pixel's probability, 0 to 1.
+        smallest: share of the image that a mask fills at least, 0 to 1: a smaller one is no mask.
+    """
+
+    threshold: float
+    smallest: float
+
+    def masks(self, probabilities: Tensor) -> Tensor:
+        """Probabilities [n, S, S] to masks, bool [n, S, S]."""
+        called = probabilities >= self.threshold
+        return called & (_shares(called) >= self.smallest)[:, None, None]
+
+
+@dataclass(frozen=True)
 class Segmented:
     """One trained model on the n test images."""
 
-    threshold: float
+    rule: Rule
     masks: NDArray[np.bool_]  # [n, S, S]
     dice: NDArray[np.float64]  # [n]
 
@@ -155,7 +175,7 @@ def _segment(
     config: SegmentationConfig,
     seed: int,
 ) -> Segmented:
-    """Train a decoder, choose its threshold on the validation images, segment the test images."""
+    """Train a decoder, choose its rule on the validation images, segment the test images."""
     validation, test = labelled.places("validate"), labelled.places("test")
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
@@ -167,14 +187,13 @@ def _segment(
         total: Tensor = criterion(decoder(pyramid(batch))[:, None], masks[:, None])
         return total
 
-    def validate() -> float:
-        return float(_by_threshold(_predict(decoder, pyramid, validation), truth[as_rows(validation)]).max())
+    def chosen() -> tuple[Rule, float]:
+        return choose_rule(_predict(decoder, pyramid, validation), truth[as_rows(validation)])
 
-    fit(decoder, loss, train, validate, config.fit, seed)
-    by_threshold = _by_threshold(_predict(decoder, pyramid, validation), truth[as_rows(validation)])
-    threshold = float(THRESHOLDS[int(np.argmax(np.round(by_threshold, 9)))])
-    called = _predict(decoder, pyramid, test) >= threshold
-    return Segmented(threshold, called.numpy(), dice(called, truth[as_rows(test)]))
+    fit(decoder, loss, train, lambda: chosen()[1], config.fit, seed)
+    rule, _ = chosen()
+    called = rule.masks(_predict(decoder, pyramid, test))
+    return Segmented(rule, called.numpy(), dice(called, truth[as_rows(test)]))
 
 
 @torch.no_grad()
@@ -184,15 +203,39 @@ def _predict(decoder: Decoder, pyramid: FrozenPyramid, places: Rows) -> Tensor:
     return torch.cat([torch.sigmoid(decoder(pyramid(places[start : start + BATCH]))).cpu() for start in starts])
 
 
-def _by_threshold(probabilities: Tensor, truth: Tensor) -> NDArray[np.float64]:
-    """Worth of each of THRESHOLDS on images [n, S, S]: half their mean Dice, half that of the positive ones.
+def choose_rule(probabilities: Tensor, truth: Tensor) -> tuple[Rule, float]:
+    """The rule of THRESHOLDS and SMALLEST that is worth most on some images, and its worth.
 
-    By the mean over all images alone, a model that is not yet sure is best off with no mask anywhere.
+    Its worth is half the mean Dice of all images and half that of the positive ones: by the mean over all images alone,
+    a model that is not yet sure is best off with no mask anywhere. Of equals the lowest threshold counts, then the
+    smallest mask.
+
+    Args:
+        probabilities: [n, S, S].
+        truth: bool [n, S, S], not all of them empty.
     """
-    values = np.stack([dice(probabilities >= threshold, truth) for threshold in THRESHOLDS])  # [T, n]
     positive = truth.flatten(1).any(1).numpy()
-    worth: NDArray[np.float64] = (values.mean(axis=1) + values[:, positive].mean(axis=1)) / 2
+    table = np.stack(
+        [
+            _worth(dice(called, truth), _shares(called).numpy(), positive)
+            for called in (probabilities >= threshold for threshold in THRESHOLDS)
+        ]
+    )  # [T, A]
+    row, column = np.unravel_index(int(np.argmax(np.round(table, 9))), table.shape)
+    return Rule(float(THRESHOLDS[row]), float(SMALLEST[column])), float(table[row, column])
+
+
+def _worth(values: Values, shares: Values, positive: NDArray[np.bool_]) -> Values:
+    """Worth of each of SMALLEST, where masks give Dice [n] and fill shares [n] of their images: [A]."""
+    kept = shares >= SMALLEST[:, None]  # [A, n]
+    ruled = np.where(kept, values, 1.0 - positive)  # without a mask Dice is 1 or 0
+    worth: Values = (ruled.mean(axis=1) + ruled[:, positive].mean(axis=1)) / 2
     return worth
+
+
+def _shares(masks: Tensor) -> Tensor:
+    """Share of its image that each mask fills: bool [n, S, S] to float64 [n]."""
+    return masks.flatten(1).double().mean(1)
 
 
 def dice(called: Tensor, truth: Tensor) -> NDArray[np.float64]:
@@ -218,7 +261,8 @@ def _summarise(runs: Runs, tested: pl.DataFrame, config: SegmentationConfig, use
                 "dice_positive_interval": on_positive[init][percent].interval(config.seed),
                 "images": used[percent],
                 "per_seed": figures.values.tolist(),
-                "threshold": float(np.mean([one.threshold for one in _of(runs, init, percent)])),
+                "threshold": float(np.mean([one.rule.threshold for one in _of(runs, init, percent)])),
+                "smallest_mask": float(np.mean([one.rule.smallest for one in _of(runs, init, percent)])),
             }
             for percent, figures in by_percent.items()
         }

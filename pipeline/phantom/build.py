@@ -53,7 +53,7 @@ class PhantomParams:
 
     seed: int
     size: int = 256
-    studies: int = 2000
+    studies: int = 2200
     cxr14: int = 1000
     rsna: int = 400
     siim: int = 860

@@ -13,7 +13,16 @@ from pipeline.evaluation import unet
 from pipeline.evaluation.encoders import encoders_of
 from pipeline.evaluation.fitting import FitConfig
 from pipeline.evaluation.results import write_results
-from pipeline.evaluation.segmentation import SegmentationConfig, dice, draw_masks, evaluate_segmentation
+from pipeline.evaluation.segmentation import (
+    SMALLEST,
+    THRESHOLDS,
+    Rule,
+    SegmentationConfig,
+    choose_rule,
+    dice,
+    draw_masks,
+    evaluate_segmentation,
+)
 from pipeline.evaluation.unet import Decoder, FrozenPyramid
 from pipeline.networks.backbone import PatchEncoder
 
@@ -50,6 +59,32 @@ def test_dice_of_empty_masks_by_hand():
     cases = [(empty, empty, 1), (empty, full, 0), (full, empty, 0), (full, full, 1), (half, full, 2 / 3)]
     for called, truth, expected in cases:
         assert dice(called.bool(), truth.bool()) == pytest.approx([expected])
+
+
+def test_a_mask_smaller_than_the_rule_allows_is_none():
+    probabilities = torch.zeros(3, 10, 10)
+    probabilities[0, 0, :3] = probabilities[1, 0, :2] = 0.9
+    probabilities[2] = 0.4
+    found = Rule(0.5, 0.03).masks(probabilities)
+    assert found.flatten(1).sum(1).tolist() == [3, 0, 0]
+    assert Rule(0.5, 0.0).masks(probabilities).flatten(1).sum(1).tolist() == [3, 2, 0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_chosen_rule_is_the_best_of_all_tried_one_by_one(seed):
+    rng = np.random.default_rng(seed)
+    truth = torch.from_numpy(rng.random((12, 8, 8)) < rng.choice([0, 0.02, 0.3], (12, 1, 1)))
+    truth[0, 0, 0] = True
+    probabilities = torch.from_numpy(rng.random((12, 8, 8)) * rng.random((12, 1, 1))) / 2 + truth * rng.random() / 2
+    positive = truth.flatten(1).any(1).numpy()
+
+    def worth(rule):
+        values = dice(rule.masks(probabilities), truth)
+        return (values.mean() + values[positive].mean()) / 2
+
+    rules = [Rule(float(threshold), float(smallest)) for threshold in THRESHOLDS for smallest in SMALLEST]
+    best = max(rules, key=lambda rule: round(worth(rule), 9))  # the first of equals
+    assert choose_rule(probabilities, truth) == (best, pytest.approx(worth(best)))
 
 
 def test_masks_are_unions_and_empty_where_there_are_none():

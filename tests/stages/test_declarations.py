@@ -15,7 +15,7 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
 def _script(stage: dict) -> Path:
-    module = re.fullmatch(r"python -m (stages\.\w+)( .*)?", stage["cmd"])
+    module = re.fullmatch(r"(?:env \S+ )?python -m (stages\.\w+)( .*)?", stage["cmd"])
     assert module, f"unexpected command {stage['cmd']}"
     return ROOT / (module[1].replace(".", "/") + ".py")
 
