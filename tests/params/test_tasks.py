@@ -14,7 +14,7 @@ CONF = Path(__file__).parents[2] / "conf"
 @pytest.mark.parametrize(
     ("overrides", "problem"),
     [
-        (["~benchmarks.rsna"], "rsna is not among the benchmarks, yet is named in grounding"),
+        (["~benchmarks.rsna"], "rsna is not among the benchmarks, yet is named in grounding and finetune.benchmarks"),
         (["grounding=[rsna,siim]"], "siim has no boxes, yet is named in grounding"),
         (["finetune.segmentation=[siim,cxr14]"], "cxr14 has no masks, yet is named in finetune.segmentation"),
         (["unseen=[rsna]"], "rsna shows no disease that is unseen in pre-training, yet is named in unseen"),
