@@ -245,3 +245,9 @@ def test_a_row_without_a_run_is_named_and_the_table_stands() -> None:
     printed = text(compared.sheets())
     assert [line.split()[:2] for line in printed.splitlines() if "full" in line] == [["full", "0"]]
     assert "0.500" in printed
+
+
+def test_the_smallest_p_of_a_bootstrap_survives_the_correction_for_a_hundred_tests() -> None:
+    nothing = np.zeros(trials.RESAMPLES)
+    smallest = statistics.paired_bootstrap(1.0, nothing + 1, nothing).p
+    assert statistics.holm([smallest] * 100).max() < 0.05
