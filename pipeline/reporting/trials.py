@@ -29,7 +29,7 @@ HOW_TO_READ = (
     "Tests are paired by seed and image, patients the units: DeLong for the AUROC of one finding, else bootstrap. "
     "p values are two-sided; Holm's are corrected for the number of tests in the table.",
 )
-RESAMPLES = 10_000  # of a bootstrap: its smallest p, 2 in 10,001, still counts after Holm's correction for tens of tests
+RESAMPLES = 10_000  # of a bootstrap: its smallest p, 2 in 10,001, stands after Holm's correction for tens of tests
 
 
 @dataclass(frozen=True)

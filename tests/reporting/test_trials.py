@@ -249,5 +249,5 @@ def test_a_row_without_a_run_is_named_and_the_table_stands() -> None:
 
 def test_the_smallest_p_of_a_bootstrap_survives_the_correction_for_a_hundred_tests() -> None:
     nothing = np.zeros(trials.RESAMPLES)
-    smallest = statistics.paired_bootstrap(1.0, nothing + 1, nothing).p
+    smallest = statistics.paired_bootstrap(1.0, nothing + 1, nothing).p_value
     assert statistics.holm([smallest] * 100).max() < 0.05
