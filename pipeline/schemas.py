@@ -252,7 +252,14 @@ def _conform(table: pa.Table, path: Path, schema: pa.Schema) -> pa.Table:
             raise TableError(
                 f"{path} has {table[field.name].null_count} empty values in column {field.name}, which may hold none."
             )
+    return pa.table([_cast(table[field.name], path, field) for field in schema], schema=schema)
+
+
+def _cast(column: pa.ChunkedArray, path: Path, field: pa.Field) -> pa.ChunkedArray:
     try:
-        return table.cast(schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise TableError(f"{path} breaks its schema: {error}.") from error
+        return column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # their words quote the value, which may be a patient's
+        raise TableError(
+            f"{path} holds {column.type} in column {field.name} where {field.type} is expected, and not every value "
+            "can be converted: another version wrote it; run `dvc repro`."
+        ) from None

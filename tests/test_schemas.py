@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from pipeline.errors import TableError
@@ -39,6 +40,19 @@ def test_a_cut_file_is_named_with_a_remedy(table: Path) -> None:
     table.write_bytes(table.read_bytes()[:-30])
     with pytest.raises(TableError, match=r"table\.parquet is not a readable Parquet file .*: delete it and run `dvc"):
         read_table(table, BROKEN_IMAGES)
+
+
+def test_a_value_of_another_type_is_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    rows = ROWS.with_columns(other=pl.lit("Mrs Miller"))
+    schema = pa.schema([*BROKEN_IMAGES, pa.field("other", pa.int32())])
+    with pytest.raises(TableError, match=r"table\.parquet holds .*string in column other where int32 is") as raised:
+        write_table(rows, path, schema)
+    assert "Miller" not in str(raised.value)
+    assert raised.value.__cause__ is None
+    rows.write_parquet(path)
+    with pytest.raises(TableError, match="column other where int32"):
+        read_table(path, schema)
 
 
 @pytest.mark.parametrize(

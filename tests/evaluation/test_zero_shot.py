@@ -90,7 +90,9 @@ def test_each_score_goes_to_its_image_and_finding(benchmark):
 
 
 def test_scores_pass_their_schema(benchmark, tmp_path):
-    schemas.write_table(evaluate(*benchmark[:3]).scores, tmp_path / "scores.parquet", schemas.SCORES)
+    scores, path = evaluate(*benchmark[:3]).scores, tmp_path / "scores.parquet"
+    schemas.write_table(scores, path, schemas.SCORES)
+    assert schemas.read_table(path, schemas.SCORES).equals(scores)
 
 
 def test_batch_size_changes_nothing(benchmark):

@@ -4,7 +4,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.schemas import EXISTENCE, write_table
+from pipeline.schemas import EXISTENCE, read_table, write_table
 from pipeline.semantics.existence import build_existence, count_coverage
 from pipeline.triplets.lexicon import load_lexicon
 
@@ -70,7 +70,7 @@ def test_coverage_counts_what_a_loop_would_count(rows: list[Row]) -> None:
 
 
 def test_the_table_keeps_its_schema_even_when_empty(tmp_path: Path) -> None:
-    write_table(build_existence(table([]), QUERY_SETS), tmp_path / "existence.parquet", EXISTENCE)
-    write_table(
-        build_existence(table([("s", "edema", "lung", "present")]), QUERY_SETS), tmp_path / "e.parquet", EXISTENCE
-    )
+    for rows in ([], [("s", "edema", "lung", "present")]):
+        found = build_existence(table(rows), QUERY_SETS)
+        write_table(found, tmp_path / "existence.parquet", EXISTENCE)
+        assert read_table(tmp_path / "existence.parquet", EXISTENCE).equals(found)

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from pipeline.schemas import FINDINGS, LABEL_TEXTS, STUDY_LABELS, write_table
+from pipeline.schemas import FINDINGS, LABEL_TEXTS, STUDY_LABELS, read_table, write_table
 from pipeline.semantics.knowledge import load_knowledge
 from pipeline.semantics.structured_labels import structured_labels, whole_reports
 
@@ -125,9 +125,10 @@ def test_whole_reports_are_the_labels_and_categories_stay_for_validation(tmp_pat
 @pytest.mark.parametrize("entities", [True, False])
 def test_the_tables_have_their_schemas(tmp_path, entities):
     found = labels() if entities else whole_reports(labels(), tables()[1])
-    write_table(found.texts, tmp_path / "texts.parquet", LABEL_TEXTS)
-    write_table(found.studies, tmp_path / "labels.parquet", STUDY_LABELS)
-    write_table(found.findings, tmp_path / "findings.parquet", FINDINGS)
+    tables_of = ((found.texts, LABEL_TEXTS), (found.studies, STUDY_LABELS), (found.findings, FINDINGS))
+    for own, schema in tables_of:
+        write_table(own, tmp_path / "table.parquet", schema)
+        assert read_table(tmp_path / "table.parquet", schema).equals(own)
 
 
 def test_the_order_of_the_triplets_does_not_matter():
