@@ -52,14 +52,14 @@ class PhantomParams:
     """
 
     seed: int
-    size: int = 256
-    studies: int = 2200
-    cxr14: int = 1000
-    rsna: int = 400
-    siim: int = 860
-    covidx: int = 840
-    vinbigdata: int = 300
-    rahman: int = 300
+    size: int
+    studies: int
+    cxr14: int
+    rsna: int
+    siim: int
+    covidx: int
+    vinbigdata: int
+    rahman: int
 
 
 def build(root: Path, params: PhantomParams, workers: int = 1) -> None:

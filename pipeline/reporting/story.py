@@ -162,7 +162,8 @@ def _what_it_learns(outcome: Outcome) -> Iterator[Section]:
     yield Section(
         "segmentation",
         "Outlining a finding",
-        f"A decoder is trained on a part of the training masks, on top of different image encoders. {rule}",
+        f"A decoder is trained on a part of the training masks, on top of different image encoders. Validation "
+        f"images choose the threshold, and how small a mask counts as none. {rule}",
         tuple(segmentation_pictures(outcome)),
     )
 

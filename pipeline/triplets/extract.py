@@ -65,25 +65,13 @@ def extract(
         raise ParamsError(f"extraction.workers is {workers}: give at least 1.")
     if engine not in ENGINES:
         raise ParamsError(f"extraction.engine is {engine!r}: use one of {', '.join(ENGINES)}.")
-    if working is None:
-        with TemporaryDirectory() as folder:
-            kept = Path(folder)
-            return extract(
-                reports,
-                source,
-                workers,
-                graphs=graphs,
-                radgraph=radgraph,
-                llm=llm,
-                engine=engine,
-                working=kept,
-                counts=counts,
-            )
     texts, counts = _texts(reports), Counter() if counts is None else counts
     reader, items = _source(source, texts, graphs, radgraph, llm, engine, counts)
-    triplets, left_out = extract_shards(items, reader, ENGINES[engine], workers, working)
+    with TemporaryDirectory() as unkept:
+        triplets, left_out = extract_shards(items, reader, ENGINES[engine], workers, working or Path(unkept))
     counts.update(left_out)
-    rmtree(working)
+    if working:
+        rmtree(working)
     return _in_order(triplets, list(texts))
 
 
