@@ -16,11 +16,13 @@ MODELS = Path("models")
 
 
 def main() -> None:
-    params = stage_params("seed", "threads", "benchmarks", "corpus_benchmarks", "text_encoder")
+    params = stage_params("seed", "threads", "benchmarks", "corpus_benchmarks", "text_encoder", "knowledge")
     fix_torch(params)
     query_sets = read_table(Path("data/query_sets.parquet"), QUERY_SETS)
     findings = asked_findings(params)
-    prompts = prompt_table(query_sets, findings, load_knowledge())
+    knowledge = load_knowledge()
+    injected = knowledge if params.knowledge.explanations else None
+    prompts = prompt_table(query_sets, findings, knowledge, injected)
     vectors = encode_prompts(prompts, load_encoder(str(MODELS / "text_encoder")), params.text_encoder.pooling)
     training = {key: value for key, value in vectors.items() if key.startswith(("pathology/", "anatomy/"))}
     write_vectors(training, MODELS / "prompts.safetensors")

@@ -10,7 +10,7 @@ from pipeline.params.section import Positive, Section, Weight
 class Evaluation(Section):
     """How benchmarks are scored."""
 
-    prompt_style: Literal["name", "template", "explanation"]
+    prompt_style: Literal["name", "template", "explanation", "label"]
     resamples: Annotated[int, Field(ge=100)]  # of the patients, for 95 % intervals
 
 
