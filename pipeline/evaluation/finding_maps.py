@@ -8,12 +8,14 @@ are the same each time. Plots are `reporting`'s.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import silhouette_score
+from sklearn.neighbors import NearestNeighbors
 from umap import UMAP
 
 from pipeline.errors import EvaluationError
@@ -84,9 +86,16 @@ def map_findings(
 
 
 def _map(points: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    """Embeddings [P, d] to places [P, 2]."""
+    """Embeddings [P, d] to places [P, 2].
+
+    Neighbours are found beforehand: UMAP compiles for five seconds to do it itself.
+    """
     neighbours = min(NEIGHBOURS, len(points) - 1)
-    places: NDArray[np.float32] = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(points)
+    distances, nearest = NearestNeighbors(n_neighbors=neighbours).fit(points).kneighbors(points)
+    umap = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1, precomputed_knn=(nearest, distances))
+    with catch_warnings():
+        filterwarnings("ignore", message="precomputed_knn.*")  # that no further points can be placed
+        places: NDArray[np.float32] = umap.fit_transform(points)
     return places
 
 
