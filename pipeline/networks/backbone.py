@@ -77,7 +77,8 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images [B, channels, S, S] to the last stage's features [B, C, g, g]."""
-        x: Tensor = self.embedder["pooler"](F.relu_(self.embedder["embedder"](images)))
+        pooled = self.embedder["pooler"](self.embedder["embedder"](images))
+        x: Tensor = F.relu_(pooled)  # of the largest is the largest ReLU, and there are four times fewer
         features: Tensor = self.encoder["stages"](x)
         return features
 
