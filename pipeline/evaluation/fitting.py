@@ -1,6 +1,7 @@
-"""A small training loop for fine-tuning: a number of steps, and the weights that were best on validation images."""
+"""A small training loop for fine-tuning: so many steps or epochs, and the weights that validate best."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -19,16 +20,22 @@ class FitConfig:
     """How long and how fast to train.
 
     Attributes:
-        steps: of AdamW, the same for every subset; its learning rate falls to 0 along half a cosine.
+        steps: of AdamW at least; its learning rate falls to 0 along half a cosine.
         batch: images per step at most; a subset that is smaller is one batch.
         lr: learning rate at the start.
         weight_decay: of AdamW.
+        epochs: passes over the training images at least: a large subset takes more steps than a small one.
     """
 
     steps: int = 1000
     batch: int = 64
     lr: float = 1e-4
     weight_decay: float = 0.01
+    epochs: int = 0
+
+    def steps_for(self, images: int) -> int:
+        """How many steps a training on so many images takes."""
+        return max(self.steps, math.ceil(self.epochs * images / min(self.batch, images)))
 
 
 def fit(
@@ -56,11 +63,12 @@ def fit(
         TrainingError: the loss is not finite.
     """
     optimiser = torch.optim.AdamW(module.parameters(), config.lr, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
+    steps = config.steps_for(len(places))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     best, weights = -np.inf, module.state_dict()
     module.train()
-    looks = {round(config.steps * (look + 1) / VALIDATIONS) for look in range(VALIDATIONS)}
-    for step, batch in zip(range(1, config.steps + 1), _batches(places, config.batch, seed), strict=False):
+    looks = {round(steps * (look + 1) / VALIDATIONS) for look in range(VALIDATIONS)}
+    for step, batch in zip(range(1, steps + 1), _batches(places, config.batch, seed), strict=False):
         _step(optimiser, loss(batch), step)
         schedule.step()
         if step in looks:

@@ -21,6 +21,7 @@ class Fit(Section):
     batch: Positive
     lr: Annotated[float, Field(gt=0.0, lt=1.0)]
     weight_decay: Weight
+    epochs: Annotated[int, Field(ge=0)]
 
 
 class Finetune(Section):

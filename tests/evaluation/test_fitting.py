@@ -1,6 +1,7 @@
 """The small training loop: which images it sees, and which weights it ends with."""
 
 import numpy as np
+import pytest
 from torch import nn
 
 from pipeline.evaluation.fitting import VALIDATIONS, FitConfig, fit
@@ -40,3 +41,15 @@ def test_every_epoch_shows_every_image_once():
     shown.clear()
     fit(module, loss, np.arange(2), lambda: 0.0, FitConfig(3, 16, 0.1, 0.0), 0)
     assert [sorted(batch) for batch in shown] == [[0, 1]] * 3
+
+
+@pytest.mark.parametrize(("images", "steps"), [(2, 7), (8, 7), (9, 8), (12, 10)])
+def test_a_training_takes_its_steps_or_its_epochs_whichever_are_more(images, steps):
+    module, shown = nn.Linear(1, 1), []
+
+    def loss(batch):
+        shown.append(batch)
+        return module.weight.square().sum()
+
+    fit(module, loss, np.arange(images), lambda: 0.0, FitConfig(7, 5, 0.1, 0.0, epochs=4), 0)
+    assert len(shown) == steps == FitConfig(7, 5, 0.1, 0.0, epochs=4).steps_for(images)
