@@ -64,14 +64,24 @@ def _retrieved(found: Results, direction: str) -> str:
 
 
 def _unseen(benchmark: str, results: Results) -> str:
-    """The four ways to ask for a disease, and whether explaining it beats naming it."""
-    test = results["against"]["name"]
-    low, high = test["interval"]
+    """The four ways to ask for a disease, and whether explaining it beats naming it or a known one."""
+    others = {"its name": results["against"]["name"], "the known disease's name": results}
+    verdicts = " ".join(_verdict(other, test) for other, test in others.items())
     return (
         f"{full_name(benchmark)}, a disease never seen in training: AUROC {figure(results['explanation'])} asked by "
         f"its explanation, {figure(results['name'])} by its name, {figure(results['category'])} by a known disease's "
         f"name (“{results['texts']['category']}”) and {figure(results['known_explanation'])} by that one's "
-        f"explanation; explanation against name {test['difference']:+.3f} (95 % interval {low:+.3f} to {high:+.3f})."
+        f"explanation. {verdicts}"
+    )
+
+
+def _verdict(other: str, test: Results) -> str:
+    """Whether the explanation is above another naming, said plainly."""
+    low, high = test["interval"]
+    place = "above" if low > 0 else "below" if high < 0 else "neither above nor below"
+    return (
+        f"Its explanation is {place} {other} beyond chance ({test['difference']:+.3f}, 95 % interval "
+        f"{low:+.3f} to {high:+.3f})."
     )
 
 

@@ -125,9 +125,27 @@ def test_a_disease_asked_for_in_four_ways_has_each_figure_under_its_own_words(
     (sentence,) = (sentence for sentence in findings(inputs, outcome) if "never seen" in sentence)
     assert sentence.endswith(
         "AUROC 0.830 asked by its explanation, 0.670 by its name, 0.610 by a known disease's name (“There is "
-        "pneumonia.”) and 0.750 by that one's explanation; explanation against name +0.160 (95 % interval +0.060 to "
-        "+0.260)."
+        "pneumonia.”) and 0.750 by that one's explanation. Its explanation is above its name beyond chance (+0.160, "
+        "95 % interval +0.060 to +0.260). Its explanation is above the known disease's name beyond chance (+0.220, "
+        "95 % interval +0.120 to +0.320)."
     )
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        ([0.01, 0.2], "is above the known disease's name beyond chance ("),
+        ([-0.1, 0.1], "is neither above nor below the known disease's name beyond chance ("),
+        ([-0.2, -0.01], "is below the known disease's name beyond chance ("),
+    ],
+)
+def test_whether_an_explanation_beats_a_known_disease_is_said_plainly(
+    inputs: ReportInputs, outcome: Outcome, interval: list[float], verdict: str
+) -> None:
+    asked = {"covidx": {**outcome.tasks["unseen"]["covidx"], "interval": interval}}
+    other = replace(outcome, tasks={**outcome.tasks, "unseen": asked})
+    (sentence,) = (sentence for sentence in findings(inputs, other) if "never seen" in sentence)
+    assert f"Its explanation {verdict}" in sentence
 
 
 def test_tables_hold_the_figures_of_their_task_alone(outcome: Outcome) -> None:
