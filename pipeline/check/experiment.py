@@ -9,10 +9,10 @@ from pipeline.check.datasets import Inspected, Look, inspect_benchmark, inspect_
 from pipeline.corpora import CORPORA
 from pipeline.errors import DatasetError, ParamsError
 from pipeline.params import BenchmarkFolder, Corpus, Params
+from pipeline.params.datasets import PHANTOM
 from pipeline.triplets.llm_server import check_endpoint
 
 LISTINGS = Path(".checkpoints/check")
-DRAWN = Path("data/phantom")  # the data.root that the pipeline fills itself
 TRUTH = "truth"  # what only phantoms have beside their datasets
 RETRIEVED = 10  # test images that retrieval needs: the largest K of its precision at K
 
@@ -51,7 +51,7 @@ def examine(params: Params, dataset: str | None, workers: int | None) -> Examine
         raise ParamsError(f"{dataset} is no dataset: name one of {known}.")
     root = Path(params.data.root)
     phantoms = (root / TRUTH / "severity.parquet").is_file()
-    if root == DRAWN and not phantoms:
+    if root == PHANTOM and not phantoms:
         raise DatasetError(
             f"{root} holds no phantoms yet: `dvc repro phantom` draws them; or set data.root to your datasets."
         )

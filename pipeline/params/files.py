@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from pipeline.errors import ParamsError
 from pipeline.params.experiment import METHODS, Params
 
+CHECKED = "checked"  # the resolver by which conf/ has DVC check what it composes
+
 
 def load_params(reads: Sequence[str], path: Path = Path("params.yaml")) -> Params:
     """Read and validate params.yaml, keeping only the sections that a stage declares.
@@ -39,7 +41,7 @@ def parse_params(values: dict[str, Any], path: Path = Path("params.yaml")) -> Pa
 
 
 def compose(folder: Path, overrides: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
-    """Compose the configuration groups as DVC does for `dvc exp run -S`.
+    """Compose the configuration groups as DVC does for `dvc exp run -S`, leaving the values to `parse_params`.
 
     Args:
         folder: the folder of groups, with config.yaml.
@@ -57,6 +59,7 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> tuple[str, dict[str,
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    OmegaConf.register_new_resolver(CHECKED, lambda method: method, replace=True)
     try:
         with initialize_config_dir(str(folder.resolve()), version_base=None):
             config = hydra_compose("config", overrides=list(overrides))

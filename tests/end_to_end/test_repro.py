@@ -227,3 +227,41 @@ def test_bad_input_ends_in_one_sentence(
     assert message in output
     assert output.strip().splitlines()[-1].startswith("error: ")
     assert "Traceback" not in output
+
+
+def tree(folder: Path) -> dict[str, float]:
+    """Every output and params.yaml, with the time of its last change."""
+    files = [
+        folder / "params.yaml",
+        *(path for part in ("data", "models", "reports") for path in (folder / part).rglob("*")),
+    ]
+    return {str(path): path.stat().st_mtime for path in files if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("evaluation.prompt_style=labels", "evaluation.prompt_style = 'labels'"),
+        ("train.lr=-1", "train.lr = -1"),
+        ("data.root=/nowhere", "/nowhere/mimic-cxr-jpg/"),
+    ],
+)
+@pytest.mark.parametrize("where", [[], ["--queue"]])
+def test_parameters_that_cannot_work_end_an_experiment_before_it_touches_anything(
+    project: Path, where: list[str], setting: str, message: str
+) -> None:
+    before = tree(project)
+    output = run(project, "dvc", "exp", "run", *where, *overrides(setting), code=1)
+    assert output.startswith("error: ")
+    assert message in output
+    assert tree(project) == before
+    assert "Queued" not in run(project, "dvc", "queue", "status")
+
+
+def test_what_a_failed_stage_cleared_comes_back_without_computing(project: Path) -> None:
+    output = run(project, "dvc", "exp", "run", *overrides("query_sets.source=nowhere.yaml"), code=255)
+    assert re.search("^error: .*nowhere.yaml", output, re.MULTILINE)
+    assert not (project / "data/query_sets.parquet").exists()  # DVC clears outputs before a stage runs
+    run(project, "git", "checkout", "params.yaml")
+    assert "Running stage" not in run(project, "dvc", "repro")
+    assert run(project, "git", "status", "--porcelain", "-uno") == ""
