@@ -259,7 +259,7 @@ def flat_metrics(results: Mapping[str, Any], task: str, benchmark: str) -> dict[
     `<task>.<benchmark>.common<n>.<name>`. The headline per finding and severity becomes
     `<task>.<benchmark>.<headline>/<finding or severity>`, and chance `<task>.<benchmark>.chance/<name>`: MLflow folds
     what follows a slash into a section of its own, so that the figures of the whole stay together.
-    Four decimals are kept, as MLflow's table prints all there are. Intervals and counts stay in the JSON.
+    Not rounded, as what prints them rounds once. Intervals and counts stay in the JSON.
     """
     headline = HEADLINES[task][0]
     found = dict(results)
@@ -271,7 +271,7 @@ def flat_metrics(results: Mapping[str, Any], task: str, benchmark: str) -> dict[
         rows = results.get(group, {})
         found |= {f"{headline}/{name}": row.get("macro", row.get(headline)) for name, row in rows.items()}
     found |= {f"chance/{name}": value for name, value in results.get("chance", {}).items()}
-    return {f"{task}.{benchmark}.{name}": round(float(value), 4) for name, value in found.items() if _is_number(value)}
+    return {f"{task}.{benchmark}.{name}": float(value) for name, value in found.items() if _is_number(value)}
 
 
 def project_root(folder: Path | None = None) -> Path:

@@ -34,20 +34,24 @@ def auroc_bars(per_class: Mapping[str, Mapping[str, Any]], title: str) -> Image:
         title: of the figure.
     """
     rows = sorted(per_class.items(), key=lambda item: (item[1]["auroc"], item[0]))
-    figure, axes = new(1.1 + 0.27 * len(rows))
+    figure, axes = new(1.1 + 0.27 * len(rows), title)
     values = np.array([row["auroc"] for _, row in rows])
     labels = [f"{name} ({row['positives']})" for name, row in rows]
     axes.barh(labels, values, color=BLUE, height=0.7, xerr=errors(values, [row["auroc_interval"] for _, row in rows]),
               error_kw={"ecolor": "black", "capsize": 2, "linewidth": 1})  # fmt: skip
     _chance_line(axes)
-    axes.set(xlabel="AUROC (positive test images in brackets)", title=title, xlim=(0, 1))
+    axes.set(xlabel="AUROC (positive test images in brackets)", xlim=(0, 1))
     axes.grid(axis="y", visible=False)
     return svg(figure)
 
 
 @styled
 def grouped_bars(
-    groups: Mapping[str, Mapping[str, Estimate]], title: str, xlabel: str, line: tuple[str, float] | None = None
+    groups: Mapping[str, Mapping[str, Estimate]],
+    title: str,
+    xlabel: str,
+    line: tuple[str, float] | None = None,
+    highest: float = 1.0,
 ) -> Image:
     """Figures of merit in [0, 1] in groups of bars, with 95 % intervals where there are any.
 
@@ -56,9 +60,10 @@ def grouped_bars(
         title: of the figure.
         xlabel: what the bars measure.
         line: what to draw a dashed line for, and where.
+        highest: where the axis ends.
     """
     series = list(dict.fromkeys(name for row in groups.values() for name in row))
-    figure, axes = new(1.2 + (0.16 + 0.2 * len(series)) * len(groups))
+    figure, axes = new(1.2 + (0.16 + 0.2 * len(series)) * len(groups), title)
     rows = np.arange(len(groups))[::-1]
     step = 0.8 / len(series)
     for place, name in enumerate(series):
@@ -72,7 +77,7 @@ def grouped_bars(
     if line:
         axes.axvline(line[1], color=VERMILION, linestyle="--", linewidth=1, label=line[0])
     axes.set_yticks(rows, list(groups))
-    axes.set(title=title, xlabel=xlabel, xlim=(0, 1))
+    axes.set(xlabel=xlabel, xlim=(0, highest), ylim=(-0.55, len(groups) - 0.45))
     axes.grid(axis="y", visible=False)
     figure.legend(loc="outside lower center", ncols=min(len(series), 3))
     return svg(figure)
@@ -85,7 +90,7 @@ def extraction_bars(scores: Mapping[str, Mapping[str, float]]) -> Image:
     Args:
         scores: what was compared -> precision, recall, f1.
     """
-    figure, axes = new(0.8 + 0.75 * len(scores))
+    figure, axes = new(0.8 + 0.75 * len(scores), "Extracted triplets against the truth")
     rows = np.arange(len(scores))[::-1]
     inks = {"precision": (BLUE, "white"), "recall": (ORANGE, "black"), "f1": (SKY, "black")}
     for place, (name, (fill, ink)) in enumerate(inks.items()):
@@ -93,7 +98,7 @@ def extraction_bars(scores: Mapping[str, Mapping[str, float]]) -> Image:
             axes.barh(y, row[name], 0.25, color=fill)
             axes.text(0.02, y, f"{name.replace('f1', 'F1')} {row[name]:.2f}", color=ink, fontsize=8, va="center")
     axes.set_yticks(rows, list(scores))
-    axes.set(title="Extracted triplets against the truth", xlim=(0, 1))
+    axes.set(xlim=(0, 1))
     axes.grid(axis="y", visible=False)
     return svg(figure)
 

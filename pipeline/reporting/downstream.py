@@ -4,6 +4,7 @@ Each with its title and the one sentence that says what to see. Drawn by `figure
 """
 
 from collections.abc import Iterator, Mapping
+from math import ceil
 from typing import Any
 
 from pipeline.reporting import bars, figures, maps
@@ -150,7 +151,7 @@ def _least(runs: Mapping[str, Any], differences: Mapping[str, Any], name: str, w
 
 
 def retrieval_pictures(outcome: Outcome) -> Iterator[Picture]:
-    """Precision among the first answers, in both directions, beside chance."""
+    """Precision among the first answers, in both directions, beside chance; few may be right, so the axis is short."""
     for name, results in outcome.tasks["retrieval"].items():
         groups = {
             f"{words}, first {rank}": {
@@ -166,8 +167,16 @@ def retrieval_pictures(outcome: Outcome) -> Iterator[Picture]:
             f"chance {_right(results, 'chance_p_at_10')}, and at best {_right(results, 'best_p_at_10')}, as few pairs "
             "share a label."
         )
-        yield Picture(f"retrieval_{name}", title, see, bars.grouped_bars(groups, title, "precision"))
+        yield Picture(
+            f"retrieval_{name}", title, see, bars.grouped_bars(groups, title, "precision", highest=_end(groups))
+        )
+
+
+def _end(groups: Mapping[str, Mapping[str, Estimate]]) -> float:
+    """Where an axis ends that shows all bars and their intervals: a tenth, 2 tenths, ... 1."""
+    ends = [max([value, *(interval or ())]) for row in groups.values() for value, interval in row.values()]
+    return ceil(10 * max(ends)) / 10 or 0.1
 
 
 def _right(results: Results, name: str) -> str:
-    return " and ".join(f"{results[key][name]:.0%} ({words})" for key, words in DIRECTIONS.items())
+    return " and ".join(f"{results[key][name]:.1%} ({words})" for key, words in DIRECTIONS.items())

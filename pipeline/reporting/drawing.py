@@ -30,7 +30,7 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",
     "font.size": 9,
-    "axes.titlesize": 10,
+    "axes.titlesize": "medium",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY]),
@@ -54,9 +54,10 @@ class Image:
     kind: Literal["svg", "png"]
 
 
-def new(height: float) -> tuple[Figure, Axes]:
-    """A figure as wide as a telephone shows it, with one pair of axes."""
+def new(height: float, title: str) -> tuple[Figure, Axes]:
+    """A titled figure as wide as a telephone shows it, with one pair of axes."""
     figure = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize="medium")  # over the whole width: beside long labels the axes are too narrow for it
     return figure, figure.add_subplot()
 
 

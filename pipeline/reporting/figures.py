@@ -21,10 +21,10 @@ _GRID = np.linspace(0, 1, 201)
 @styled
 def loss_curves(curves: pl.DataFrame) -> Image:
     """Training and validation loss by epoch; the columns are those of reports/pretrain/curves.csv."""
-    figure, axes = new(2.7)
+    figure, axes = new(2.7, "Loss")
     axes.plot(curves["epoch"], curves["loss"], marker="o", markersize=3, label="training")
     axes.plot(curves["epoch"], curves["validation_loss"], marker="s", markersize=3, linestyle="--", label="validation")
-    axes.set(xlabel="epoch", ylabel="total loss", title="Loss")
+    axes.set(xlabel="epoch", ylabel="total loss")
     axes.legend()
     return svg(figure)
 
@@ -32,12 +32,12 @@ def loss_curves(curves: pl.DataFrame) -> Image:
 @styled
 def auroc_curves(curves: pl.DataFrame) -> Image:
     """Validation AUROC by epoch, one line per column `validation_auroc` or `validation_auroc_<of what>`."""
-    figure, axes = new(2.7)
+    figure, axes = new(2.7, "Validation AUROC")
     for place, column in enumerate(name for name in curves.columns if name.startswith("validation_auroc")):
         label = column.removeprefix("validation_auroc").strip("_") or "all findings"
         marker, style = MARKERS[place % len(MARKERS)], LINES[place % len(LINES)]
         axes.plot(curves["epoch"], curves[column], marker=marker, markersize=3, linestyle=style, label=label)
-    axes.set(xlabel="epoch", ylabel="macro AUROC", title="Validation AUROC")
+    axes.set(xlabel="epoch", ylabel="macro AUROC")
     axes.legend()
     return svg(figure)
 
@@ -50,10 +50,10 @@ def roc(scores: pl.DataFrame, title: str) -> Image:
         scores: `schemas.SCORES` of one benchmark's test images.
         title: of the figure.
     """
-    figure, axes = new(3.9)
+    figure, axes = new(3.9, title)
     _thin_and_mean(axes, _roc_curves(scores))
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="chance")
-    axes.set(xlabel="false positive rate", ylabel="true positive rate", title=title, aspect="equal")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
     axes.legend(loc="lower right")
     return svg(figure)
 
@@ -61,11 +61,11 @@ def roc(scores: pl.DataFrame, title: str) -> Image:
 @styled
 def precision_recall(scores: pl.DataFrame, title: str) -> Image:
     """Precision-recall curves of the test images, as in `roc`; the dotted line is the mean prevalence."""
-    figure, axes = new(3.9)
+    figure, axes = new(3.9, title)
     _thin_and_mean(axes, _precision_curves(scores))
     prevalence = float(np.mean([labels.mean() for _, labels, _ in _scored(scores)]))
     axes.axhline(prevalence, color=GREY, linestyle=":", linewidth=1, label="prevalence")
-    axes.set(xlabel="recall", ylabel="precision", title=title, ylim=(0, 1.02), aspect="equal")
+    axes.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02), aspect="equal")
     figure.legend(loc="outside lower center", ncols=3)
     return svg(figure)
 
@@ -89,7 +89,7 @@ def severity_points(severities: Mapping[str, Mapping[str, Estimate]]) -> Image:
     Args:
         severities: benchmark -> severity -> macro AUROC and its interval; a severity may be missing.
     """
-    figure, axes = new(3.4 + 0.1 * len(severities))
+    figure, axes = new(3.4 + 0.1 * len(severities), "By severity of the finding")
     count = len(severities)
     for place, (benchmark, rows) in enumerate(severities.items()):
         found = [name for name in SEVERITIES if name in rows]
@@ -100,7 +100,7 @@ def severity_points(severities: Mapping[str, Mapping[str, Estimate]]) -> Image:
         axes.errorbar(where, values, bars, marker=marker, linestyle="", capsize=2, label=benchmark)
     axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
     axes.set_xticks(range(len(SEVERITIES)), SEVERITIES)
-    axes.set(ylabel="macro AUROC", title="By severity of the finding")
+    axes.set(ylabel="macro AUROC")
     figure.legend(loc="outside lower center", ncols=2)
     return svg(figure)
 
@@ -112,15 +112,13 @@ def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]]) -> Image:
     Args:
         bins: benchmark -> rows of confidence (mean score) and frequency (share of positives), both in [0, 1].
     """
-    figure, axes = new(4.2 + 0.1 * len(bins))
+    figure, axes = new(4.2 + 0.1 * len(bins), "Reliability")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="perfect")
     for place, (benchmark, rows) in enumerate(bins.items()):
         marker = MARKERS[place % len(MARKERS)]
         points = [[row["confidence"] for row in rows], [row["frequency"] for row in rows]]
         axes.plot(*points, marker=marker, markersize=4, label=benchmark)
-    axes.set(
-        xlabel="mean score", ylabel="share of positives", title="Reliability", xlim=(0, 1), ylim=(0, 1), aspect="equal"
-    )
+    axes.set(xlabel="mean score", ylabel="share of positives", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     figure.legend(loc="outside lower center", ncols=2)
     return svg(figure)
 
@@ -133,7 +131,7 @@ def efficiency(runs: Mapping[str, Mapping[str, Estimate]], title: str) -> Image:
         runs: initialisation -> percent of the training images ("1", "10", ...) -> AUROC and its interval.
         title: of the figure.
     """
-    figure, axes = new(3.2)
+    figure, axes = new(3.2, title)
     for place, (init, rows) in enumerate(runs.items()):
         percents = np.array([float(percent) for percent in rows]) * 1.06 ** (place - (len(runs) - 1) / 2)
         values = np.array([value for value, _ in rows.values()])
@@ -141,7 +139,7 @@ def efficiency(runs: Mapping[str, Mapping[str, Estimate]], title: str) -> Image:
         marker, style = MARKERS[place % len(MARKERS)], LINES[place % len(LINES)]
         axes.errorbar(percents, values, bars, marker=marker, linestyle=style, capsize=2, label=init)
     axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
-    axes.set(xscale="log", xlabel="training images used", ylabel="macro AUROC", title=title)
+    axes.set(xscale="log", xlabel="training images used", ylabel="macro AUROC")
     ticks = [float(percent) for percent in dict.fromkeys(percent for rows in runs.values() for percent in rows)]
     axes.set_xticks(ticks, [f"{tick:g} %" for tick in ticks])
     axes.minorticks_off()
@@ -158,14 +156,14 @@ def subgroup_points(groups: Mapping[str, Estimate], overall: float, title: str) 
         overall: AUROC of all images.
         title: of the figure.
     """
-    figure, axes = new(1.1 + 0.3 * len(groups))
+    figure, axes = new(1.1 + 0.3 * len(groups), title)
     rows = np.arange(len(groups))[::-1]
     values = np.array([value for value, _ in groups.values()])
     bars = errors(values, [interval for _, interval in groups.values()])
     axes.errorbar(values, rows, xerr=bars, marker="o", linestyle="", capsize=2)
     axes.axvline(overall, color=GREY, linestyle="--", linewidth=1, label="all images")
     axes.set_yticks(rows, list(groups))
-    axes.set(xlabel="macro AUROC", title=title, ylim=(-0.6, len(groups) - 0.4))
+    axes.set(xlabel="macro AUROC", ylim=(-0.6, len(groups) - 0.4))
     figure.legend(loc="outside lower center")
     return svg(figure)
 

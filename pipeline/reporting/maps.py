@@ -78,11 +78,11 @@ def _films(film: NDArray[np.uint8]) -> Figure:
 @styled
 def streams(points: pl.DataFrame) -> Image:
     """t-SNE of the queried embeddings of both streams (`schemas.POINTS`)."""
-    figure, axes = new(3.9)
+    figure, axes = new(3.9, "t-SNE of both streams")
     for stream, colour, marker in (("pathology", BLUE, "o"), ("anatomy", ORANGE, "^")):
         shown = points.filter(pl.col("stream") == stream)
         axes.scatter(shown["x"], shown["y"], s=9, c=colour, marker=marker, alpha=0.6, linewidths=0, label=stream)
-    axes.set(title="t-SNE of both streams", xticks=[], yticks=[])
+    axes.set(xticks=[], yticks=[])
     axes.legend(markerscale=2)
     return svg(figure)
 
@@ -124,7 +124,7 @@ def similarity(texts: Sequence[str], matrix: NDArray[np.float64], title: str) ->
         title: of the figure.
     """
     count = len(texts)
-    figure, axes = new(1.4 + 0.2 * count)
+    figure, axes = new(1.4 + 0.2 * count, title)
     shown = axes.imshow(matrix, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     figure.colorbar(shown, ax=axes, label="cosine", location="bottom", shrink=0.8, aspect=30)
     if count <= PRINTED:
@@ -134,6 +134,5 @@ def similarity(texts: Sequence[str], matrix: NDArray[np.float64], title: str) ->
     axes.set_xticks(range(count), [str(place + 1) for place in range(count)], fontsize=7)
     labels = [f"{shorten(text, 30, placeholder=' …')} ({place + 1})" for place, text in enumerate(texts)]
     axes.set_yticks(range(count), labels)
-    axes.set(title=title)
     axes.grid(visible=False)
     return svg(figure)

@@ -13,6 +13,7 @@ from pipeline.reporting.compare import figure
 from pipeline.reporting.drawing import Image
 from pipeline.reporting.results import ReportInputs, load_outcome
 from pipeline.reporting.story import Story, tell
+from pipeline.reporting.tables import column_title
 
 MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -54,7 +55,12 @@ def _render(template: str, story: Story, escape: bool) -> str:
     environment = Environment(
         loader=BaseLoader(), autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals |= {"style": _resource("page.css"), "data_uri": _data_uri, "figure": figure}
+    environment.globals |= {
+        "style": _resource("page.css"),
+        "data_uri": _data_uri,
+        "figure": figure,
+        "column_title": column_title,
+    }
     return environment.from_string(_resource(template)).render(story=story)
 
 

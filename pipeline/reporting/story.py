@@ -6,7 +6,7 @@ Turns results into text and pictures once, for the HTML page and the Markdown al
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.reporting.answer import METHODS, answer, findings
+from pipeline.reporting.answer import METHODS, Finding, answer, findings
 from pipeline.reporting.compare import Comparison, Row, comparison
 from pipeline.reporting.downstream import (
     finetune_pictures,
@@ -27,17 +27,8 @@ from pipeline.reporting.pictures import (
 from pipeline.reporting.published import Paper, papers, published_rows
 from pipeline.reporting.results import Outcome, ReportInputs
 from pipeline.reporting.spaces import space_pictures
-from pipeline.reporting.tables import Table, by_task, result_tables
+from pipeline.reporting.tables import TASKS, Table, by_evaluation, result_tables
 
-TASKS = {
-    "zero_shot": "zero-shot",
-    "grounding": "grounding",
-    "finetune": "fine-tuned",
-    "segmentation": "segmentation",
-    "retrieval": "retrieval",
-    "unseen": "never seen in training",
-    "finding_maps": "maps of its findings",
-}
 FEW_TRAINING_IMAGES, FEW_TEST_IMAGES = 1000, 100
 
 
@@ -57,10 +48,11 @@ class Story:
 
     title: str
     answer: str
-    findings: tuple[str, ...]  # one sentence per evaluation
-    cautions: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    cautions: tuple[str, ...]  # on the run
+    notes: tuple[str, ...]  # on single evaluations
     tables: tuple[Table, ...]
-    comparisons: tuple[Comparison, ...]  # one per task
+    comparisons: tuple[tuple[str, Comparison], ...]  # by what was measured on which benchmark
     papers: tuple[Paper, ...]
     sections: tuple[Section, ...]
     missing: tuple[str, ...]
@@ -76,8 +68,9 @@ def tell(inputs: ReportInputs, outcome: Outcome) -> Story:
         answer=answer(inputs, outcome),
         findings=tuple(findings(inputs, outcome)),
         cautions=tuple(_cautions(inputs, outcome)),
+        notes=tuple(_notes(outcome)),
         tables=tuple(result_tables(outcome)),
-        comparisons=tuple(by_task(comparison([own], published_rows()))),
+        comparisons=tuple(by_evaluation(comparison([own], published_rows()))),
         papers=tuple(papers().values()),
         sections=tuple(pages),
         missing=tuple(_missing(inputs, outcome)),
@@ -103,13 +96,18 @@ def _cautions(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
         )
     elif outcome.training and outcome.training["train_images"] < FEW_TRAINING_IMAGES:
         yield f"Pre-trained on {outcome.training['train_images']} images only: the figures mean little."
-    for benchmark, results in outcome.zero_shot.items():
-        if results["counts"]["images"] < FEW_TEST_IMAGES:
-            yield f"{full_name(benchmark)} has {results['counts']['images']} test images only: its figures mean little."
+    sizes = {full_name(benchmark): results["counts"]["images"] for benchmark, results in outcome.zero_shot.items()}
+    if few := [f"{name} ({size})" for name, size in sizes.items() if size < FEW_TEST_IMAGES]:
+        yield f"Fewer than {FEW_TEST_IMAGES} test images, so that the figures mean little: {', '.join(few)}."
+    if notes := sum(1 for _ in _notes(outcome)):
+        yield f"Findings with few images and what else was left out: {notes} notes at the end."
+
+
+def _notes(outcome: Outcome) -> Iterator[str]:
     for task, benchmarks in outcome.tasks.items():
         for benchmark, results in benchmarks.items():
             for note in results.get("notes", []):
-                yield f"{full_name(benchmark)}, {TASKS[task]}: {note}"
+                yield f"{TASKS[task]}, {full_name(benchmark)}: {note}"
 
 
 def _sections(inputs: ReportInputs, outcome: Outcome) -> Iterator[Section]:
@@ -131,7 +129,8 @@ def _what_it_finds(outcome: Outcome) -> Iterator[Section]:
     yield Section(
         "wording",
         "How much the wording matters",
-        "The same findings asked for by name, in a short sentence, and by an explanation of what they look like.",
+        "The same findings asked for by name, in a short sentence, in the words of a structured label, and by an "
+        "explanation of what they look like.",
         tuple(wording_pictures(outcome)),
     )
     yield Section(

@@ -9,6 +9,23 @@ from pipeline.reporting.drawing import Interval
 from pipeline.reporting.pictures import full_name
 from pipeline.reporting.results import Outcome, Results
 
+TASKS = {
+    "zero_shot": "Zero-shot classification",
+    "grounding": "Zero-shot grounding",
+    "finetune": "Fine-tuned classification",
+    "segmentation": "Fine-tuned segmentation",
+    "retrieval": "Retrieval",
+    "unseen": "A disease never seen in training",
+    "finding_maps": "Diseased against healthy images",
+}
+WORDS = {"auroc": "AUROC", "f1": "F1", "iou": "IoU", "dice": "Dice", "p": "P", "common10": "10 most common findings,"}
+ASKED = {
+    "explanation": "its explanation",
+    "name": "its name",
+    "known_explanation": "a known disease's explanation",
+    "category": "a known disease's name",
+}
+
 
 @dataclass(frozen=True)
 class Table:
@@ -25,12 +42,13 @@ def result_tables(outcome: Outcome) -> Iterator[Table]:
     grounding = ("benchmark", "pointing game", "IoU", "Dice", "images")
     retrieval = ("direction", *(f"P@{rank}" for rank in RANKS), "P@10 by chance", "best possible P@10", "hits@10")
     tables = (
-        Table("Zero-shot classification", zero_shot, tuple(_zero_shot(outcome))),
-        Table("Zero-shot grounding", grounding, tuple(_grounding(outcome))),
-        _learned(outcome, "finetune", "auroc", "Fine-tuned classification, AUROC"),
-        _learned(outcome, "segmentation", "dice_positive", "Fine-tuned segmentation, Dice, positive images"),
-        _learned(outcome, "segmentation", "dice", "Fine-tuned segmentation, Dice, all images"),
-        Table("Retrieval", retrieval, tuple(_retrieval(outcome))),
+        Table(TASKS["zero_shot"], zero_shot, tuple(_zero_shot(outcome))),
+        Table(TASKS["grounding"], grounding, tuple(_grounding(outcome))),
+        _learned(outcome, "finetune", "auroc", f"{TASKS['finetune']}, AUROC"),
+        _learned(outcome, "segmentation", "dice_positive", f"{TASKS['segmentation']}, Dice, positive images"),
+        _learned(outcome, "segmentation", "dice", f"{TASKS['segmentation']}, Dice, all images"),
+        Table(TASKS["retrieval"], retrieval, tuple(_retrieval(outcome))),
+        Table(f"{TASKS['unseen']}, AUROC asked by", ("benchmark", *ASKED.values()), tuple(_unseen(outcome))),
     )
     return (table for table in tables if table.rows)
 
@@ -45,12 +63,22 @@ def estimate(value: float, interval: Interval) -> str:
     return f"{figure(value)} ({figure(interval[0])}–{figure(interval[1])})" if interval else figure(value)
 
 
-def by_task(compared: Comparison) -> Iterator[Comparison]:
-    """The columns of each task by themselves, with the rows that have any of them."""
-    for task in dict.fromkeys(column.partition(".")[0] for column in compared.columns):
-        columns = tuple(column for column in compared.columns if column.startswith(f"{task}."))
+def by_evaluation(compared: Comparison) -> Iterator[tuple[str, Comparison]]:
+    """The columns of each task and benchmark that papers print, with the rows that have any of them, under a title."""
+    for evaluation in dict.fromkeys(tuple(column.split(".")[:2]) for column in compared.columns):
+        columns = tuple(column for column in compared.columns if tuple(column.split(".")[:2]) == evaluation)
         rows = tuple(row for row in compared.rows if not row.metrics.keys().isdisjoint(columns))
-        yield Comparison(columns, rows)
+        task, benchmark = evaluation
+        if any(row.published for row in rows):
+            yield f"{TASKS[task]}, {full_name(benchmark)}", Comparison(columns, rows)
+
+
+def column_title(metric: str) -> str:
+    """What a metric of one evaluation is called, as in `F1 oracle` of `zero_shot.rsna.f1_oracle`."""
+    words = metric.split(".", 2)[2].replace(".", " ").replace("_", " ").split()
+    if words[-1].isdigit() and words[-2] != "at":  # a share of the training images
+        words[-1] += " %"
+    return " ".join(WORDS.get(word, word) for word in words)
 
 
 def _zero_shot(outcome: Outcome) -> Iterator[tuple[str, ...]]:
@@ -86,3 +114,8 @@ def _retrieval(outcome: Outcome) -> Iterator[tuple[str, ...]]:
             found = results[key]
             names = (*(f"p_at_{rank}" for rank in RANKS), "chance_p_at_10", "best_p_at_10", "hits_at_10")
             yield words, *(figure(found[name]) for name in names)
+
+
+def _unseen(outcome: Outcome) -> Iterator[tuple[str, ...]]:
+    for benchmark, results in outcome.tasks["unseen"].items():
+        yield full_name(benchmark), *(figure(results[name]) for name in ASKED)
