@@ -57,9 +57,9 @@ def print_results(reports: Path, params: Mapping[str, Any]) -> None:
         raise PipelineError(f"{reports}/zero_shot holds no results: run `dvc repro` first.")
     console = Console()
     console.print(results_table(outcome))
-    for benchmark, results in {**outcome.zero_shot, **outcome.grounding}.items():
-        for note in results.get("notes", []):
-            console.print(f"{benchmark}: {note}", highlight=False)
+    notes = sum(len(results.get("notes", [])) for task in outcome.tasks.values() for results in task.values())
+    if notes:
+        console.print(f"{notes} notes, as on findings with few images, end the report.", highlight=False)
     console.print(
         f"\nReport:  open {reports / 'index.html'} in a browser\n"
         "MLflow:  MLFLOW_DISABLE_TELEMETRY=true mlflow server --backend-store-uri sqlite:///mlflow.db\n"
