@@ -15,6 +15,7 @@ _COLOURS = ((255, 196, 0), (0, 200, 255), (255, 105, 180), (130, 230, 90), (190,
 _GREYS, _SHADES = 28, 3  # of the films, and of each colour: few, as a film's noise hardly compresses
 _CAPTION = 13  # pixels of a caption line
 _LINES = 4
+_MARGIN = 3
 
 
 def contact_sheet(cases: Sequence[Case], path: Path, columns: int = 6, size: int = 256) -> Path:
@@ -59,9 +60,19 @@ def _tile(case: Case, drawn: Rendering) -> Image.Image:
     tile.paste(Image.fromarray(pixels), (0, 0))
     draw, font = ImageDraw.Draw(tile), ImageFont.load_default(10)
     for number, caption in enumerate(_captions(case)):
-        place = (3, size + 1 + _CAPTION * number)
-        draw.text(place, caption, fill=_COLOURS[number % len(_COLOURS)], font=font)
+        place = (_MARGIN, size + 1 + _CAPTION * number)
+        shown = _fitted(caption, font, size - 2 * _MARGIN)
+        draw.text(place, shown, fill=_COLOURS[number % len(_COLOURS)], font=font)
     return tile
+
+
+def _fitted(caption: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """As many words of a caption as are not wider than a film, and dots for the others."""
+    words, shown = caption.split(), caption
+    while words and font.getlength(shown) > width:
+        words.pop()
+        shown = f"{' '.join(words)} ..."
+    return shown
 
 
 def _captions(case: Case) -> list[str]:

@@ -1,5 +1,6 @@
 """The page of outlined films."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,3 +25,11 @@ def test_a_page_of_outlined_films_in_the_same_bytes(tmp_path: Path) -> None:
     assert outlined.any()
     shown, film = pixels[~outlined, 0].astype(int), render(cases[0], 96).image[~outlined]
     assert np.abs(shown - film).max() < 255 / 27  # less than a step between the greys
+
+
+def test_a_caption_wider_than_its_film_ends_in_dots_after_a_whole_word(tmp_path: Path) -> None:
+    case = sample_case(np.random.default_rng(0), required=("mass",))
+    wide = replace(case, findings=(replace(case.findings[0], anatomies=("left upper lung", "right upper lung")),))
+    page = np.asarray(Image.open(contact_sheet([wide], tmp_path / "a.png", columns=1, size=192)).convert("RGB"))
+    assert page[192:205].any()  # the caption
+    assert not page[192:, -3:].any()  # ends before the film does
