@@ -148,16 +148,18 @@ def wording_pictures(outcome: Outcome) -> Iterator[Picture]:
         return
     spreads = {name: results["prompt_sensitivity"]["auroc_range"] for name, results in outcome.zero_shot.items()}
     most, least = max(spreads, key=spreads.__getitem__), min(spreads, key=spreads.__getitem__)
-    see = (
-        f"Between the best and the worst style lie {figure(spreads[most])} of AUROC for {full_name(most)}, where the "
-        f"wording matters most, and {figure(spreads[least])} for {full_name(least)}, where it matters least."
-    )
+    see = f"Between the best and the worst style lie {figure(spreads[most])} of AUROC"
+    if len(spreads) > 1:
+        see += (
+            f" for {full_name(most)}, where the wording matters most, and {figure(spreads[least])} for "
+            f"{full_name(least)}, where it matters least"
+        )
     groups = {
         full_name(name): {style: (row["auroc"], row["auroc_interval"]) for style, row in rows.items()}
         for name, rows in styled.items()
     }
     image = bars.grouped_bars(groups, "By style of the prompt", "macro AUROC")
-    yield Picture("prompt_styles", "AUROC by style of the prompt", see, image)
+    yield Picture("prompt_styles", "AUROC by style of the prompt", f"{see}.", image)
 
 
 def subgroup_pictures(outcome: Outcome) -> Iterator[Picture]:

@@ -99,8 +99,8 @@ def _cautions(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
     sizes = {full_name(benchmark): results["counts"]["images"] for benchmark, results in outcome.zero_shot.items()}
     if few := [f"{name} ({size})" for name, size in sizes.items() if size < FEW_TEST_IMAGES]:
         yield f"Fewer than {FEW_TEST_IMAGES} test images, so that the figures mean little: {', '.join(few)}."
-    if notes := sum(1 for _ in _notes(outcome)):
-        yield f"Findings with few images and what else was left out: {notes} notes at the end."
+    if any(_notes(outcome)):
+        yield "Which findings have few images, and what was left out, is told by the notes at the end."
 
 
 def _notes(outcome: Outcome) -> Iterator[str]:

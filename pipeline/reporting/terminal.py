@@ -57,9 +57,8 @@ def print_results(reports: Path, params: Mapping[str, Any]) -> None:
         raise PipelineError(f"{reports}/zero_shot holds no results: run `dvc repro` first.")
     console = Console()
     console.print(results_table(outcome))
-    notes = sum(len(results.get("notes", [])) for task in outcome.tasks.values() for results in task.values())
-    if notes:
-        console.print(f"{notes} notes, as on findings with few images, end the report.", highlight=False)
+    if any(results.get("notes") for task in outcome.tasks.values() for results in task.values()):
+        console.print("Which findings have few images, and what was left out, is told at the end of the report.")
     console.print(
         f"\nReport:  open {reports / 'index.html'} in a browser\n"
         "MLflow:  MLFLOW_DISABLE_TELEMETRY=true mlflow server --backend-store-uri sqlite:///mlflow.db\n"

@@ -90,6 +90,8 @@ def test_wording_and_subgroups_quote_the_extremes(outcome: Outcome) -> None:
     see = said(wording_pictures(outcome))["prompt_styles"]
     assert f"{max(spreads):.3f}" in see
     assert f"{min(spreads):.3f}" in see
+    alone = replace(outcome, tasks={**outcome.tasks, "zero_shot": {"siim": outcome.zero_shot["siim"]}})
+    assert said(wording_pictures(alone))["prompt_styles"].endswith(" of AUROC.")
     rows = outcome.zero_shot["siim"]["subgroups"]["sex"]
     assert f"{max(row['auroc'] for row in rows.values()):.3f}" in said(subgroup_pictures(outcome))["subgroups_siim"]
 
