@@ -25,7 +25,7 @@ from pipeline.reporting.sheets import Line, Sheet
 from pipeline.tracking import is_headline
 
 HOW_TO_READ = (
-    "Intervals are 95 %: of the mean over seeds by Student's t, of one seed by bootstrap of its patients.",
+    "Intervals are 95 %: of the mean over seeds by Student's t, cut at 0 and 1, of one seed by bootstrap of its patients.",
     "Tests are paired by seed and image, patients the units: DeLong for the AUROC of one finding, else bootstrap. "
     "p values are two-sided; Holm's are corrected for the number of tests in the table.",
 )
@@ -100,15 +100,18 @@ def estimate(one: Configuration, metric: str) -> str:
     values = [trial.metrics[metric] for trial in one.trials.values() if metric in trial.metrics]
     if not values:
         return ""
-    bounds = t_interval(values) if len(values) > 1 else _bootstrap_interval(next(iter(one.trials.values())), metric)
+    bounds = (
+        t_interval(values, metric) if len(values) > 1 else _bootstrap_interval(next(iter(one.trials.values())), metric)
+    )
     between = f" ({bounds[0]:.3f} to {bounds[1]:.3f})" if bounds else ""
     return f"{figure(float(np.mean(values)))}{between}"
 
 
-def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of a mean by Student's t, from at least two values."""
+def t_interval(values: Sequence[float], metric: str) -> tuple[float, float]:
+    """The 95 % interval of a mean by Student's t, from at least two values, cut to where the metric can lie."""
     reach = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    return float(np.mean(values) - reach), float(np.mean(values) + reach)
+    lowest = -1.0 if metric.endswith("silhouette") else 0.0  # all others are shares
+    return max(float(np.mean(values) - reach), lowest), min(float(np.mean(values) + reach), 1.0)
 
 
 def p_value(value: float) -> str:

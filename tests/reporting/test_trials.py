@@ -14,7 +14,7 @@ from pipeline.evaluation.results import write_results
 from pipeline.kept_scores import keep_scores
 from pipeline.reporting import trials
 from pipeline.reporting.sheets import terminal_table
-from pipeline.reporting.trials import compare_trials, configurations, estimate, rows_of_ablation
+from pipeline.reporting.trials import compare_trials, configurations, estimate, rows_of_ablation, t_interval
 from pipeline.schemas import SCORES, write_table
 
 AUROC, POINTING = "zero_shot.rsna.auroc", "grounding.rsna.pointing_game"
@@ -88,6 +88,11 @@ def test_several_seeds_have_a_t_interval_by_hand() -> None:
     assert (
         estimate(found[0], AUROC) == f"0.800 ({0.8 - 4.3027 * 0.1 / 3**0.5:.3f} to {0.8 + 4.3027 * 0.1 / 3**0.5:.3f})"
     )
+
+
+@pytest.mark.parametrize(("metric", "interval"), [(AUROC, (0.0, 1.0)), ("finding_maps.cxr14.silhouette", (-1.0, 1.0))])
+def test_an_interval_ends_where_its_metric_does(metric: str, interval: tuple[float, float]) -> None:
+    assert t_interval([0.1, 0.9], metric) == interval  # 0.5 and 12.7 * 0.4 to either side
 
 
 def test_one_seed_has_the_bootstrap_interval_of_its_run_where_it_is_kept() -> None:
