@@ -25,7 +25,8 @@ from pipeline.reporting.sheets import Line, Sheet
 from pipeline.tracking import is_headline
 
 HOW_TO_READ = (
-    "Intervals are 95 %: of the mean over seeds by Student's t, cut at 0 and 1, of one seed by bootstrap of its patients.",
+    "Intervals are 95 %: of the mean over seeds by Student's t, ending where the metric does, of one seed by bootstrap "
+    "of its patients.",
     "Tests are paired by seed and image, patients the units: DeLong for the AUROC of one finding, else bootstrap. "
     "p values are two-sided; Holm's are corrected for the number of tests in the table.",
 )
