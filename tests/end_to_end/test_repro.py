@@ -264,4 +264,4 @@ def test_what_a_failed_stage_cleared_comes_back_without_computing(project: Path)
     assert not (project / "data/query_sets.parquet").exists()  # DVC clears outputs before a stage runs
     run(project, "git", "checkout", "params.yaml")
     assert "Running stage" not in run(project, "dvc", "repro")
-    assert run(project, "git", "status", "--porcelain", "-uno") == ""
+    assert run(project, "git", "status", "--porcelain", "-uno", "reports", "params.yaml", "dvc.lock") == ""
