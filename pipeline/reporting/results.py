@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipeline.errors import TableError
+from pipeline.params.datasets import PHANTOM
 from pipeline.pictures import read_pictures
 from pipeline.schemas import FINDING_POINTS, POINTS, SCORES, read_table
 from pipeline.tracking import flat_metrics
@@ -39,7 +40,7 @@ class ReportInputs:
     @property
     def phantoms(self) -> bool:
         """Whether the images were drawn by this project."""
-        return str(self.params["data"]["root"]) == "data/phantom"
+        return Path(self.params["data"]["root"]) == PHANTOM
 
 
 @dataclass(frozen=True)

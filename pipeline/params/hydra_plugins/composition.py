@@ -16,7 +16,7 @@ from pipeline.tracking import project_root
 
 def checked(method: str, *, _root_: DictConfig) -> str:
     """The method itself, once all that is composed with it can work: `${checked:medslip}` is what conf/method sets."""
-    composed = OmegaConf.masked_copy(_root_, [str(name) for name in _root_])
+    composed = _root_.copy()
     composed.method = method
     try:
         params = parse_params(OmegaConf.to_container(composed, resolve=True), Path("conf"))  # type: ignore[arg-type]
