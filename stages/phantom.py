@@ -21,8 +21,8 @@ def main() -> None:
     if Path(params.data.root) == PHANTOM:
         draw(params)
     else:
-        require_datasets(params.data, params.corpus, params.benchmarks)  # DVC would name no remedy
         (PHANTOM / "UNUSED.txt").write_text("data.root points elsewhere, so no phantoms were drawn.\n")
+    require_datasets(params.data, params.corpus, params.benchmarks)  # of a missing one DVC would name no remedy
     STAMP.write_text(content_hash([PHANTOM]) + "\n")
 
 

@@ -12,7 +12,7 @@ PHANTOM = Path("data/phantom")  # as data.root it means the phantoms that the pi
 def require_datasets(
     data: Data, corpus: Corpus, benchmarks: Mapping[str, BenchmarkFolder], project: Path = Path()
 ) -> None:
-    """Look for the table of the corpus and of every benchmark, unless phantoms are to be drawn.
+    """Look for the table of the corpus and of every benchmark, which of phantoms are there once they are drawn.
 
     Args:
         data: where the datasets lie.
@@ -24,8 +24,6 @@ def require_datasets(
         DatasetError: one of them is missing.
     """
     root = Path(data.root)
-    if root == PHANTOM:
-        return
     datasets: list[Corpus | BenchmarkFolder] = [corpus, *benchmarks.values()]
     for dataset in datasets:
         labels = root / dataset.folder / dataset.labels
