@@ -12,6 +12,7 @@ import typer
 
 from pipeline.errors import PipelineError
 from pipeline.params import Params, load_params
+from stages.outputs import earlier_outputs_kept
 
 
 def stage_params(*reads: str) -> Params:
@@ -60,9 +61,13 @@ def content_hash(paths: Iterable[Path]) -> str:
 
 
 def run(main: Callable[..., Any]) -> None:
-    """Run a stage's main function as a command; an expected error is one sentence and exit code 1."""
+    """Run a stage's main function as a command.
+
+    An expected error is one sentence and exit code 1; after any failure the outputs are those of the last run.
+    """
     try:
-        typer.run(main)
+        with earlier_outputs_kept():
+            typer.run(main)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -1,6 +1,7 @@
 """Reads and composes params.yaml."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,6 @@ from pydantic import ValidationError
 
 from pipeline.errors import ParamsError
 from pipeline.params.experiment import METHODS, Params
-
-CHECKED = "checked"  # the resolver by which conf/ has DVC check what it composes
 
 
 def load_params(reads: Sequence[str], path: Path = Path("params.yaml")) -> Params:
@@ -55,20 +54,40 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> tuple[str, dict[str,
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
-    OmegaConf.register_new_resolver(CHECKED, lambda method: method, replace=True)
-    try:
+    with readable_composition(folder):
         with initialize_config_dir(str(folder.resolve()), version_base=None):
             config = hydra_compose("config", overrides=list(overrides))
         OmegaConf.resolve(config)
-    except (HydraException, OmegaConfBaseException) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise ParamsError(f"{folder} does not compose: {reason}. The parameters are those of params.yaml.") from error
     values: dict[str, Any] = OmegaConf.to_object(config)  # type: ignore[assignment]
     return OmegaConf.to_yaml(config), values
+
+
+@contextmanager
+def readable_composition(folder: Path) -> Iterator[None]:
+    """Turn what Hydra and OmegaConf raise in composing `folder` into one sentence.
+
+    Raises:
+        ParamsError: names the group or parameter that does not exist, and those that do.
+    """
+    from hydra.errors import HydraException, MissingConfigException
+    from omegaconf import DictConfig
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+    try:
+        yield
+    except MissingConfigException as error:
+        known = f": there are {', '.join(error.options)}" if error.options else ""
+        raise ParamsError(f"{folder}/{error.missing_cfg_file}.yaml does not exist{known}.") from error
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__
+        if isinstance(cause, ConfigAttributeError | ConfigKeyError) and isinstance(cause.parent_node, DictConfig):
+            place = str(cause.full_key).rpartition(".")[0] or folder
+            known = ", ".join(sorted(str(name) for name in cause.parent_node if name != "hydra"))
+            raise ParamsError(f"{cause.full_key} is not a parameter: {place} has {known}.") from error
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ParamsError(f"{folder} does not compose: {reason}. The parameters are those of params.yaml.") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
@@ -243,6 +244,8 @@ def tree(folder: Path) -> dict[str, float]:
     [
         ("evaluation.prompt_style=labels", "evaluation.prompt_style = 'labels'"),
         ("train.lr=-1", "train.lr = -1"),
+        ("loss.iicl=false", "loss.iicl is not a parameter: loss has icl,"),
+        ("scale=huge", "conf/scale/huge.yaml does not exist: there are demo, paper, tiny."),
         ("data.root=/nowhere", "/nowhere/mimic-cxr-jpg/"),
     ],
 )
@@ -258,10 +261,31 @@ def test_parameters_that_cannot_work_end_an_experiment_before_it_touches_anythin
     assert "Queued" not in run(project, "dvc", "queue", "status")
 
 
-def test_what_a_failed_stage_cleared_comes_back_without_computing(project: Path) -> None:
-    output = run(project, "dvc", "exp", "run", *overrides("query_sets.source=nowhere.yaml"), code=255)
-    assert re.search("^error: .*nowhere.yaml", output, re.MULTILINE)
-    assert not (project / "data/query_sets.parquet").exists()  # DVC clears outputs before a stage runs
-    run(project, "git", "checkout", "params.yaml")
+def contents(folder: Path) -> dict[str, str]:
+    """Every output, with the hash of its bytes."""
+    files = [path for part in ("data", "models", "reports") for path in (folder / part).rglob("*") if path.is_file()]
+    return {str(path): sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("source: frequency", "source: nowhere.yaml", "nowhere.yaml"),
+        (r"resamples: \d+", "resamples: -1", "evaluation.resamples = -1"),
+        (r"max_broken: \d+", "max_broken: x", "images.max_broken = 'x'"),
+    ],
+)
+def test_a_wrong_value_in_params_yaml_leaves_the_outputs_of_the_last_run(
+    project: Path, old: str, new: str, message: str
+) -> None:
+    run(project, "dvc", "repro")
+    before, params = contents(project), (project / "params.yaml").read_text()
+    changed, count = re.subn(old, new, params, count=1)
+    assert count == 1
+    (project / "params.yaml").write_text(changed)
+    output = run(project, "dvc", "repro", code=255)
+    assert re.search(f"^error: .*{message}", output, re.MULTILINE)
+    assert contents(project) == before
+    (project / "params.yaml").write_text(params)
     assert "Running stage" not in run(project, "dvc", "repro")
     assert run(project, "git", "status", "--porcelain", "-uno", "reports", "params.yaml", "dvc.lock") == ""

@@ -47,9 +47,25 @@ def test_a_missing_section_is_named():
         parse_params(values)
 
 
-def test_unknown_override_is_named():
-    with pytest.raises(ParamsError, match="conf does not compose"):
-        compose(ROOT / "conf", ["loss.nonsense=1"])
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("loss.iicl=false", r"^loss.iicl is not a parameter: loss has icl, icl_scale, .*, tau\.$"),
+        (
+            "benchmarks.rsna.foldr=x",
+            r"^benchmarks.rsna.foldr is not a parameter: benchmarks.rsna has folder, labels\.$",
+        ),
+        ("los.icl=false", r"^los is not a parameter: conf has augment, .*, unseen\.$"),
+        ("scale=huge", r"^conf/scale/huge.yaml does not exist: there are demo, paper, tiny\.$"),
+        ("~benchmarks.none", r"^conf does not compose: .*'benchmarks.none' does not exist\. "),
+        ("loss.icl=${loss.none}", r"^conf does not compose: .*'loss.none' not found\. "),
+    ],
+)
+def test_an_override_that_does_not_compose_is_one_sentence_with_what_there_is(monkeypatch, override, message):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ParamsError, match=message) as caught:
+        compose(Path("conf"), [override])
+    assert "\n" not in str(caught.value)
 
 
 def test_a_stage_sees_only_what_it_declares(monkeypatch):

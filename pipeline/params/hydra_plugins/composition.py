@@ -1,31 +1,38 @@
 """What DVC's Hydra loads, by `hydra.plugins_path` of .dvc/config: parameters that cannot work end `dvc exp run`.
 
-DVC removes a stage's outputs before it runs the stage, which is where they would else be found wrong.
+DVC has no hook of its own between composing parameters and running stages, so this wraps Hydra's loader.
 """
 
 import sys
 from pathlib import Path
+from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.errors import PipelineError
 from pipeline.params.datasets import PHANTOM, require_datasets
-from pipeline.params.files import CHECKED, parse_params
+from pipeline.params.files import parse_params, readable_composition
 from pipeline.tracking import project_root
 
+CONF = Path("conf")
+load_configuration = ConfigLoaderImpl.load_configuration
 
-def checked(method: str, *, _root_: DictConfig) -> str:
-    """The method itself, once all that is composed with it can work: `${checked:medslip}` is what conf/method sets."""
-    composed = _root_.copy()
-    composed.method = method
+
+def load_checked(loader: ConfigLoaderImpl, *arguments: Any, **named: Any) -> DictConfig:
+    """Compose as Hydra does, and check all parameters and that the datasets are there; else exit with a sentence."""
     try:
-        params = parse_params(OmegaConf.to_container(composed, resolve=True), Path("conf"))  # type: ignore[arg-type]
+        with readable_composition(CONF):
+            config = load_configuration(loader, *arguments, **named)
+            ours = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+            values = OmegaConf.to_container(ours, resolve=True)
+        params = parse_params(values, CONF)  # type: ignore[arg-type]
         if Path(params.data.root) != PHANTOM:
             require_datasets(params.data, params.corpus, params.benchmarks, project_root())
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)  # of an exception DVC would say that it is unexpected
-    return method
+    return config
 
 
-OmegaConf.register_new_resolver(CHECKED, checked, replace=True)
+ConfigLoaderImpl.load_configuration = load_checked  # type: ignore[assignment,method-assign]
