@@ -37,7 +37,7 @@ from pipeline.training.medfilip import LabelTexts, MedFILIPMethod
 from pipeline.training.medslip import MeDSLIPMethod, Queries
 from pipeline.training.method import Method
 from pipeline.training.step_graphs import Step, StepGraphs
-from stages.common import deterministic_torch
+from stages.determinism import deterministic_torch
 
 SMALL: dict[str, Any] = {"block": "basic", "depths": (1, 2, 2), "widths": (32, 64, 128), "stem": 32, "channels": 1}
 BACKBONES: dict[str, dict[str, Any]] = {"resnet50": {}, "demo": SMALL}  # beside the paper's settings

@@ -12,7 +12,8 @@ from pipeline.semantics.knowledge import Knowledge, load_knowledge
 from pipeline.semantics.label_texts import label_text
 from pipeline.semantics.prompts import BENCHMARK_TEMPLATE, Finding
 from pipeline.semantics.text_encoder import load_encoder
-from stages.common import fix_torch, run, stage_params
+from stages.common import run, stage_params
+from stages.determinism import fix_torch
 from stages.scoring import load_scorer
 
 OUT = Path("reports/case_study.json")

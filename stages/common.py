@@ -1,4 +1,4 @@
-"""What every stage does: fixed threads, fixed seeds, and one clear sentence when something is wrong."""
+"""What every stage does: read its parameters, write metrics, and end in one clear sentence when something is wrong."""
 
 import json
 import os
@@ -18,25 +18,6 @@ from stages.outputs import earlier_outputs_kept
 def stage_params(*reads: str) -> Params:
     """The sections of params.yaml that dvc.yaml declares for the stage."""
     return load_params(reads)
-
-
-def fix_torch(params: Params) -> None:
-    """Make torch deterministic with the seed and threads of params.yaml."""
-    deterministic_torch(params.seed, params.threads)
-
-
-def deterministic_torch(seed: int, threads: int) -> None:
-    """Make torch deterministic: seed, threads and algorithms."""
-    import torch
-
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_flush_denormal(
-        True
-    )  # before the threads start, as they inherit it: numbers near 0 may slow a step fivefold
-    torch.set_num_threads(threads)
-    torch.manual_seed(seed)
-    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler for seconds
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # 7 % of a step; nothing reads such memory
 
 
 def workers() -> int:

@@ -11,7 +11,8 @@ from pipeline.evaluation.scorer import StreamScorer
 from pipeline.images.shards import ImageShards
 from pipeline.networks.io import load_medslip
 from pipeline.schemas import IMAGES, POINTS, read_table, write_table
-from stages.common import fix_torch, run, stage_params
+from stages.common import run, stage_params
+from stages.determinism import fix_torch
 from stages.scoring import load_scorer
 from stages.trained import PRETRAINED, VECTORS
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from pipeline.evaluation.finding_maps import map_findings
 from pipeline.evaluation.results import write_results
 from pipeline.schemas import FINDING_POINTS, write_table
-from stages.common import fix_torch, run, stage_params
+from stages.common import run, stage_params
+from stages.determinism import fix_torch
 from stages.scoring import benchmark_prompts, load_benchmark, load_scorer
 
 

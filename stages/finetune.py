@@ -7,7 +7,8 @@ from pipeline.evaluation.fitting import FitConfig
 from pipeline.evaluation.results import write_results
 from pipeline.schemas import FINETUNED_SCORES, SUBSETS, write_table
 from pipeline.training.augmentation import AugmentConfig
-from stages.common import fix_torch, run, stage_params
+from stages.common import run, stage_params
+from stages.determinism import fix_torch
 from stages.scoring import load_benchmark, load_encoders
 
 

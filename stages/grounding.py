@@ -10,7 +10,8 @@ from pipeline.images.geometry import boxes_to_square
 from pipeline.images.shards import ImageShards
 from pipeline.pictures import write_pictures
 from pipeline.schemas import BOXES, GROUNDED, read_table, write_table
-from stages.common import fix_torch, run, stage_params
+from stages.common import run, stage_params
+from stages.determinism import fix_torch
 from stages.scoring import BENCHMARKS, benchmark_prompts, load_benchmark, load_scorer
 
 EXAMPLES = 8

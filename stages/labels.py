@@ -10,7 +10,8 @@ from pipeline.semantics.knowledge import load_knowledge
 from pipeline.semantics.structured_labels import structured_labels, whole_reports
 from pipeline.semantics.text_encoder import load_encoder
 from pipeline.semantics.vectors import write_vectors
-from stages.common import fix_torch, run, stage_params
+from stages.common import run, stage_params
+from stages.determinism import fix_torch
 from stages.trained import LABEL_VECTORS, LABELS
 
 

@@ -22,7 +22,8 @@ from pipeline.training.method import Method
 from pipeline.training.processes import launch
 from pipeline.training.validation import Validation, by_name
 from stages import medfilip, medslip
-from stages.common import fix_torch, run, stage_params, write_metrics
+from stages.common import run, stage_params, write_metrics
+from stages.determinism import fix_torch
 from stages.trained import PRETRAINED, TRAINING, model_hash, training_record
 
 CURVES, METRICS = Path("reports/pretrain/curves.csv"), Path("reports/pretrain/metrics.json")

@@ -10,7 +10,8 @@ from pipeline.semantics.knowledge import load_knowledge
 from pipeline.semantics.prompts import KNOWN_DISEASE, UNSEEN, Finding, prompt_table
 from pipeline.semantics.text_encoder import load_encoder
 from pipeline.semantics.vectors import encode_prompts, write_vectors
-from stages.common import fix_torch, run, stage_params
+from stages.common import run, stage_params
+from stages.determinism import fix_torch
 
 MODELS = Path("models")
 

@@ -10,7 +10,8 @@ from pipeline.schemas import IMAGES, RETRIEVAL, TRIPLETS, read_table, write_tabl
 from pipeline.semantics.knowledge import load_knowledge
 from pipeline.semantics.study_labels import study_labels
 from pipeline.semantics.text_encoder import load_encoder
-from stages.common import fix_torch, run, stage_params
+from stages.common import run, stage_params
+from stages.determinism import fix_torch
 from stages.scoring import load_scorer
 
 OUT = Path("reports/retrieval/corpus.json")

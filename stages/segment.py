@@ -7,7 +7,8 @@ from pipeline.evaluation.results import write_results
 from pipeline.evaluation.segmentation import SegmentationConfig, evaluate_segmentation
 from pipeline.pictures import write_pictures
 from pipeline.schemas import DICE, MASKS, SUBSETS, read_table, write_table
-from stages.common import fix_torch, run, stage_params
+from stages.common import run, stage_params
+from stages.determinism import fix_torch
 from stages.scoring import BENCHMARKS, load_benchmark, load_encoders
 
 

@@ -10,7 +10,8 @@ from pipeline.semantics.encoder_training import EncoderConfig, train_encoder
 from pipeline.semantics.knowledge import load_knowledge
 from pipeline.semantics.query_sets import query_names
 from pipeline.semantics.text_encoder import load_encoder
-from stages.common import fix_torch, run, stage_params, write_metrics
+from stages.common import run, stage_params, write_metrics
+from stages.determinism import fix_torch
 
 OUT = Path("models/text_encoder")
 

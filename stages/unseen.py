@@ -6,7 +6,8 @@ from pipeline.evaluation.results import write_results
 from pipeline.evaluation.unseen import CATEGORY, EXPLANATION, KNOWN, NAME, evaluate_unseen
 from pipeline.schemas import SCORES, write_table
 from pipeline.semantics.prompts import KNOWN_DISEASE, UNSEEN
-from stages.common import fix_torch, run, stage_params
+from stages.common import run, stage_params
+from stages.determinism import fix_torch
 from stages.scoring import benchmark_prompts, load_benchmark, load_scorer
 
 FINDING = "covid-19"

@@ -7,7 +7,8 @@ from pipeline.evaluation.results import write_results
 from pipeline.evaluation.zero_shot import evaluate_zero_shot
 from pipeline.images.shards import ImageShards
 from pipeline.schemas import IMAGES, LABELS, SCORES, read_table, write_table
-from stages.common import fix_torch, run, stage_params
+from stages.common import run, stage_params
+from stages.determinism import fix_torch
 from stages.scoring import benchmark_prompts, load_scorer
 
 
