@@ -16,7 +16,11 @@ def earlier_outputs_kept() -> Iterator[None]:
         failed = not isinstance(end, SystemExit) or end.code
         stage = os.environ.get("DVC_STAGE")  # DVC's name of the stage that it runs
         if failed and stage and os.environ.get("LOCAL_RANK", "0") == "0":
-            _put_back(stage)
+            try:
+                _put_back(stage)
+            except Exception as hindrance:  # must not hide why the stage failed
+                reason = type(hindrance).__name__
+                print(f"Earlier outputs are away ({reason}): `git checkout . && dvc checkout`.", file=sys.stderr)
         raise
 
 
