@@ -1,5 +1,6 @@
 """Read one evaluation dataset into its tables."""
 
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -18,7 +19,8 @@ def main(name: str) -> None:
 
 
 def write_benchmark(benchmark: Benchmark, out: Path) -> None:
-    """The tables of a benchmark, and what was counted."""
+    """The tables of a benchmark, and what was counted, in place of earlier ones."""
+    shutil.rmtree(out, ignore_errors=True)
     write_table(benchmark.images, out / "images.parquet", IMAGES)
     patients = benchmark.images.select("patient_id", "split").unique().sort("patient_id")
     write_table(patients.with_columns(rule=pl.lit(benchmark.split_rule)), out / "splits.parquet", SPLITS)

@@ -289,3 +289,30 @@ def test_a_wrong_value_in_params_yaml_leaves_the_outputs_of_the_last_run(
     (project / "params.yaml").write_text(params)
     assert "Running stage" not in run(project, "dvc", "repro")
     assert run(project, "git", "status", "--porcelain", "-uno", "reports", "params.yaml", "dvc.lock") == ""
+
+
+@pytest.mark.parametrize(
+    ("stage", "labels"),
+    [
+        ("corpus", "mimic-cxr-jpg/mimic-cxr-2.0.0-metadata.csv.gz"),
+        ("benchmark@rsna", "rsna-pneumonia/stage_2_train_labels.csv"),
+    ],
+)
+def test_a_label_file_that_is_gone_since_leaves_the_outputs(
+    project: Path, tmp_path: Path, stage: str, labels: str
+) -> None:
+    run(project, "dvc", "repro")
+    datasets, params = tmp_path / "datasets", (project / "params.yaml").read_text()
+    shutil.copytree(project / "data/phantom", datasets)
+    try:
+        run(project, "cxr", "compose", *SMALL, f"data.root={datasets}")
+        run(project, "dvc", "repro", stage)
+        before = contents(project)
+        (datasets / labels).rename(tmp_path / "gone")
+        assert f"'{datasets / labels}'" in run(project, "dvc", "repro", stage, code=255)
+        assert contents(project) == before
+        (tmp_path / "gone").rename(datasets / labels)
+        assert "Running stage" not in run(project, "dvc", "repro", stage)
+    finally:
+        (project / "params.yaml").write_text(params)
+        run(project, "dvc", "repro")
