@@ -52,12 +52,13 @@ class TrainConfig:
         weight_decay: of weight matrices; vectors (biases, norms) do not decay.
         clip: largest gradient norm; 0 does not clip.
         precision: "32-true" or "bf16-mixed".
-        devices: processes per machine, "auto" for every GPU or one CPU process.
+        devices: processes per machine, "auto" for every GPU or one CPU process; `processes.launch` says more.
         nodes: machines.
         compile: torch.compile the model; pays on a GPU only.
         log_every: steps between two logged points, at least 1.
         checkpoint_every: steps between two checkpoints; the end of an epoch always has one.
-        seed: of weights, order, augmentation, negatives and dropout.
+        seed: of weights, order, augmentation, negatives and dropout. Only dropout depends on the number of processes,
+            each of which draws for its own images.
     """
 
     epochs: int = 100
@@ -334,7 +335,8 @@ class _Trainer:
         self.fabric.barrier()
 
     def _resume(self) -> int | None:
-        content = load_checkpoint(self.checkpoints)
+        found = load_checkpoint(self.checkpoints) if self.fabric.is_global_zero else None
+        content = self.fabric.broadcast(found)  # one state for all: not every node need see the folder
         if content is None:
             return None
         for name, part in self._stateful().items():

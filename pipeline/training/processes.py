@@ -4,32 +4,48 @@ One process and many take the same path; what differs is decided here and by Lig
 """
 
 import logging
+import os
 import warnings
 from typing import Any, Literal
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from torch import Tensor, nn
 
 Precision = Literal["32-true", "bf16-mixed"]
 
 
 def launch(devices: int | Literal["auto"], nodes: int, precision: Precision) -> Fabric:
-    """Start the processes: GPUs where there are any, else the CPU. `torchrun` and SLURM are recognised.
+    """Start the processes, or join those that `torchrun` or SLURM's `srun` started: on GPUs where there are any.
 
     Args:
-        devices: processes per node, "auto" for every GPU or one CPU process.
-        nodes: number of machines.
+        devices: processes per node, "auto" for every GPU or one CPU process; of started ones their number counts.
+        nodes: number of machines, likewise.
         precision: "bf16-mixed" runs matrix products and convolutions in bfloat16, weights stay float32.
     """
     for package in ("lightning.fabric", "lightning.pytorch"):  # Fabric logs through either
         logging.getLogger(package).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*srun.*")  # offered wherever SLURM is installed
     warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather is deprecated.*")
+    started = _started()
+    if started != (1, 1):
+        devices, nodes = started
     strategy = "auto" if devices in (1, "auto") and nodes == 1 else "ddp"
     fabric = Fabric(accelerator="auto", devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
     fabric.launch()
     return fabric
+
+
+def _started() -> tuple[int, int]:
+    """Processes per node and nodes that a launcher says it has started; one of each without a launcher."""
+    if TorchElasticEnvironment.detect():
+        per_node, total = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+        return per_node, total // per_node
+    if SLURMEnvironment.detect():
+        nodes = int(os.environ.get("SLURM_NNODES", "1"))
+        return int(os.environ["SLURM_NTASKS"]) // nodes, nodes
+    return 1, 1
 
 
 def over_processes(fabric: Fabric, tensor: Tensor, how: Literal["mean", "sum"]) -> Tensor:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from socket import socket
 
 import pytest
 import tiny_training as tiny
@@ -307,23 +308,76 @@ def test_without_icl_its_weight_does_not_matter(tmp_path):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def two_processes(folder, **changes):
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def script(folder, **changes):
+    """The arguments of a training as a process of its own."""
+    return [tiny.__file__, str(folder), json.dumps(changes)]
+
+
+def two_processes(folder, *launcher, **changes):
     """A training by two processes that is given up after a while."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, tiny.__file__, str(folder), json.dumps({"devices": 2, **changes})]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, *launcher, *script(folder, **{"devices": 2, **changes})]
+    return subprocess.run(command, env=ONE_THREAD, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_two_processes_give_the_loss_curve_of_one(whole, tmp_path):
-    done = two_processes(tmp_path)
-    assert done.returncode == 0, done.stderr
-    for ours, wanted in zip(json.loads((tmp_path / "curves.json").read_text()), whole[1].curves, strict=True):
+def assert_same_curves(folder, curves):
+    for ours, wanted in zip(json.loads((folder / "curves.json").read_text()), curves, strict=True):
         ranks = {name for name in wanted if "auroc" in name}  # rounding may turn a near tie, which is worth 0.001
         assert ours.keys() == wanted.keys()
         assert {name: ours[name] for name in ranks} == pytest.approx({name: wanted[name] for name in ranks}, abs=0.005)
         assert {name: ours[name] for name in ours.keys() - ranks} == pytest.approx(
             {name: wanted[name] for name in wanted.keys() - ranks}, rel=1e-5
         )
+
+
+def test_two_processes_give_the_loss_curve_of_one(whole, tmp_path):
+    done = two_processes(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert_same_curves(tmp_path, whole[1].curves)
+
+
+def test_torchrun_need_not_be_told_how_many_it_starts(whole, tmp_path):
+    done = two_processes(tmp_path, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", devices="auto")
+    assert done.returncode == 0, done.stderr
+    assert_same_curves(tmp_path, whole[1].curves)
+
+
+def test_slurm_need_not_be_told_how_many_it_starts(whole, tmp_path):
+    with socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    job = {
+        "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1",
+        "SLURM_NNODES": "2", "SLURM_LOCALID": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+    command = [sys.executable, *script(tmp_path, devices="auto")]
+    tasks = [
+        subprocess.Popen(command, env={**ONE_THREAD, **job, "SLURM_PROCID": rank, "SLURM_NODEID": rank})
+        for rank in "01"
+    ]
+    assert [task.wait(timeout=300) for task in tasks] == [0, 0]
+    assert_same_curves(tmp_path, whole[1].curves)
+
+
+def test_two_processes_accumulate_what_one_accumulates(tmp_path):
+    done = two_processes(tmp_path / "two", parts=2, epochs=1)
+    assert done.returncode == 0, done.stderr
+    assert_same_curves(tmp_path / "two", tiny.train(tmp_path / "one", parts=2, epochs=1).curves)
+
+
+def test_all_processes_resume_from_the_leaders_checkpoint(whole, tmp_path):
+    def stop(_, step):
+        if step == 8:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        tiny.train(tmp_path, stop)
+    done = two_processes(tmp_path, apart=True)
+    assert done.returncode == 0, done.stderr
+    assert "Resumed after step 6 of 15" in done.stderr
+    assert_same_curves(tmp_path, whole[1].curves)
 
 
 def test_two_processes_of_half_precision_stay_near_it(whole, tmp_path):

@@ -65,20 +65,24 @@ def queries():
 
 
 def train(
-    folder, log=lambda *_: None, model=MODEL, loss=None, augment=AUGMENT, data=None, validation=31, **changes
+    folder, log=lambda *_: None, model=MODEL, loss=None, augment=AUGMENT, data=None, validation=31, apart=False,
+    **changes,
 ):  # fmt: skip
     config = dataclasses.replace(TRAIN, **changes)
     method = MeDSLIPMethod(model, loss or LossConfig(), queries(), augment, config.seed)
-    return train_method(method, folder, log, data or (examples(90, 1), examples(validation, 2)), config)
+    return train_method(method, folder, log, data or (examples(90, 1), examples(validation, 2)), config, apart)
 
 
-def train_method(method, folder, log, splits, config):
+def train_method(method, folder, log, splits, config, apart=False):
+    """Processes that are apart do not see the leader's checkpoints."""
     fabric = launch(config.devices, 1, config.precision)
-    return pretrain(method, config, *splits, folder / "out", folder / "checkpoints", log, fabric)
+    checkpoints = folder / ("elsewhere" if apart and fabric.global_rank else "checkpoints")
+    return pretrain(method, config, *splits, folder / "out", checkpoints, log, fabric)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     found = train(Path(sys.argv[1]), **json.loads(sys.argv[2]))
-    if found.leader:
-        (Path(sys.argv[1]) / "curves.json").write_text(json.dumps(found.curves))
+    if found.leader:  # a second one would be refused: the processes would each have trained alone
+        with (Path(sys.argv[1]) / "curves.json").open("x") as file:
+            json.dump(found.curves, file)
