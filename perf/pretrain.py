@@ -1,4 +1,5 @@
-"""How fast pre-training is: the whole loop from shards against the full step, and that against the bare backbone.
+"""How fast pre-training is: the whole loop from shards against the full step, and that against the bare backbone;
+and how much faster than the loop validation and evaluation are.
 
 Run: python -m perf.pretrain [--method medfilip]. The defaults are the papers' scale, with batches of 64 on a GPU and of
 16 on a CPU, where seconds are of the process's own CPU time per thread, so that other work does not count. On a GPU the
@@ -20,11 +21,13 @@ import polars as pl
 import torch
 import typer
 from lightning.fabric import Fabric
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import BertConfig
 
+from pipeline.evaluation.scorer import MeDSLIPScorer, Prompts
 from pipeline.images.shards import ImageShards, build_shards
 from pipeline.losses.medfilip import ITMConfig
 from pipeline.losses.medslip import LossConfig
@@ -47,7 +50,13 @@ TEXTS, LENGTHS = 3000, (12, 48)  # MedFILIP's structured labels, their tokens fr
 LISTED = 6  # labels of each kind that an image lists at most
 STORED = 1024  # images in the shards
 REPEATED = 1000  # times that they make up the epoch, so that it does not end while we look
-BARS = {"full step / bare backbone": 0.80, "whole loop / full step": 0.90}
+ASKED = 14  # findings that an evaluation asks of each image, as those of ChestX-ray14
+BARS = {
+    "full step / bare backbone": 0.80,
+    "whole loop / full step": 0.90,
+    "validation / whole loop": 2.0,
+    "evaluation / whole loop": 2.0,
+}
 LARGEST_WAIT = 0.05
 GPU_BAR = 2800  # images/s of the whole loop on an H200-class GPU
 
@@ -114,7 +123,14 @@ def main(
         print(f"semantic similarity of the frozen text model: {frozen * step / batch:.2%} of the full step")
     loop, wait = _whole_loop(trained, labels, size, batch, seconds, fabric, compiled)
     print(f"whole loop, from shards with augmentation: {loop:.1f} images/s, {wait:.1%} of it waiting for the loader")
-    for name, ratio in zip(BARS, (step / bare, loop / step), strict=True):
+    validation = _validation(trained, labels, size, batch, seconds, fabric, compiled)
+    print(f"validation, from shards: {validation:.1f} images/s")
+    ratios = [step / bare, loop / step, validation / loop]
+    if isinstance(trained, MeDSLIPMethod):
+        evaluation = batch / _time(_asked(trained, size, batch, fabric), seconds)
+        print(f"evaluation, in float32 and not compiled: {evaluation:.1f} images/s")
+        ratios.append(evaluation / loop)
+    for name, ratio in zip(BARS, ratios, strict=False):
         print(f"{name}: {ratio:.2f} (bar {BARS[name]:.2f}: {'reached' if ratio >= BARS[name] else 'missed'})")
     print(f"loader wait: {wait:.1%} (bar {LARGEST_WAIT:.0%}: {'reached' if wait < LARGEST_WAIT else 'missed'})")
     print(f"peak memory: {_peak_memory() / 2**30:.2f} GiB")
@@ -230,13 +246,36 @@ def _whole_loop(
         log_every=50 if fabric.device.type == "cuda" else 4,
     )  # fmt: skip
     with TemporaryDirectory() as folder:
-        rows = np.tile(np.arange(STORED), REPEATED)
-        examples = Examples(_shards(Path(folder), size), rows, labels, rows)
+        examples = _examples(Path(folder), size, labels, np.tile(np.arange(STORED), REPEATED))
         few = replace(examples, image_rows=np.arange(batch), label_rows=np.arange(batch))
         with suppress(EnoughError):
             pretrain(method, settings, examples, few, Path(folder), Path(folder) / "checkpoints", log, fabric)
     times, steps, waits = np.array(seen).T  # the first look ends the warm-up
     return batch * (steps[-1] - steps[0]) / (times[-1] - times[0]), float(waits[1:].mean())
+
+
+def _validation(
+    method: Method, labels: Gatherer, size: int, batch: int, seconds: float, fabric: Fabric, compiled: bool
+) -> float:
+    """Images/s of the loop's validation."""
+    model, images = _set_up(method.network(), fabric, compiled), batch * (16 if torch.cuda.is_available() else 4)
+    with TemporaryDirectory() as folder:
+        examples = _examples(Path(folder), size, labels, np.arange(images) % STORED)
+        return images / _time(lambda: method.validate(model, examples, batch, fabric), seconds)
+
+
+def _asked(method: MeDSLIPMethod, size: int, batch: int, fabric: Fabric) -> Callable[[], object]:
+    """A benchmark's findings asked of a batch, as the evaluation stages do."""
+    network = method.network().to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    scorer = MeDSLIPScorer(network, _prompts(method.model)[0])
+    vectors = torch.randn(ASKED, method.model.text_size, generator=torch.Generator().manual_seed(1))
+    prompts = Prompts(tuple(map(str, range(ASKED))), vectors)
+    images = torch.randint(0, 256, (batch, size, size), dtype=torch.uint8)
+    return lambda: scorer.score(images.clone(), prompts)  # it would know the same tensor again
+
+
+def _examples(folder: Path, size: int, labels: Gatherer, rows: NDArray[np.int64]) -> Examples:
+    return Examples(_shards(folder, size), rows, labels, rows)
 
 
 def _shards(folder: Path, size: int) -> ImageShards:

@@ -30,7 +30,7 @@ class MedFILIPConfig:
         stem: channels of the first convolution, at least 1.
         channels: 3 (grey repeated, ImageNet statistics) or 1.
         embed: d, dimensions of the space where images and texts meet, at least 1.
-        scale: first value of the learned logit scale, above 0; CLIP's is 1 / 0.07.
+        scale: first value of the learned logit scale, above 0, at most MAX_SCALE; CLIP's is 1 / 0.07.
         bias: first value of a learned bias of the logits, as in sigmoid contrastive losses; a softmax does not see it.
         pooling: "mean" of the image's features as in the paper, or their "max", where a small finding counts fully.
         train_text: whether the text transformer learns, as in the paper. Else only its linear projection does: a text's

@@ -33,13 +33,15 @@ class MeDSLIPConfig:
         layers: decoder layers of each query network, at least 1.
         feed_forward: width of the decoders' feed-forward layers, at least 1.
         dropout: in the decoders, 0 to 1.
+        head_dropout: of what the existence predictor and the text projection see of q, 0 to 1; none in the paper, in
+            the released code as much as in the decoders.
         disentangle: split the features by the mask; without, both streams see the same features.
         mask: "sigmoid" as in the paper, or "linear" as in the released code.
         shared_norm: both query networks end in one and the same LayerNorm, as in the released code.
         icl: whether the two streams meet in the intra-image contrastive logits.
         icl_similarity: "cosine" of learned projections as in the paper, or "dot" without projections as released.
         icl_scale: "learned" scale and bias of the intra-image logits, or "none".
-        tau: temperature of the prototypical loss, above 0; the starting value when it is learned.
+        tau: temperature of the prototypical loss, at least 1 / MAX_SCALE; the starting value, above it, when learned.
         learn_tau: whether that temperature is learned.
     """
 
@@ -54,6 +56,7 @@ class MeDSLIPConfig:
     layers: int = 4
     feed_forward: int = 1024
     dropout: float = 0.1
+    head_dropout: float = 0.0
     disentangle: bool = True
     mask: Literal["sigmoid", "linear"] = "sigmoid"
     shared_norm: bool = False
@@ -163,6 +166,7 @@ class Stream(nn.Module):
         self.embed1 = nn.Linear(width, width)
         self.embed2 = nn.Linear(width, config.hidden_size)
         self.decoder = QueryNetwork(config)
+        self.head_dropout = nn.Dropout(config.head_dropout)
         self.predictor = nn.Linear(config.hidden_size, 2)
         self.to_text = nn.Linear(config.hidden_size, config.text_size)
 
@@ -170,8 +174,9 @@ class Stream(nn.Module):
         """Features [B, L, C] of this stream and queries [N, d] to the stream's output."""
         patches = self.embed2(F.relu(self.embed1(features)))  # [B, L, d]
         queried, attention = self.decoder(queries, patches, maps)
-        absent, present = self.predictor(queried).unbind(-1)  # two classes: softmax is the sigmoid of the difference
-        return StreamOutput(patches, queried, present - absent, self.to_text(queried), attention)
+        found = self.head_dropout(queried)
+        absent, present = self.predictor(found).unbind(-1)  # two classes: softmax is the sigmoid of the difference
+        return StreamOutput(patches, queried, present - absent, self.to_text(found), attention)
 
 
 class CoExistence(nn.Module):

@@ -20,10 +20,12 @@ from pipeline.networks.io import write_atomically
 from pipeline.networks.medslip import MeDSLIP, MeDSLIPConfig
 
 # The paper's sizes, and where the released code departs from the paper.
-RELEASED = MeDSLIPConfig(mask="linear", shared_norm=True, icl_similarity="dot")
+RELEASED = MeDSLIPConfig(mask="linear", shared_norm=True, icl_similarity="dot", head_dropout=0.1)
 STARTS = (b"PK", b"\x80")  # of torch's zip archives and of pickles
 ALIASES = {"disease_embedding_layer": "pathology_embedding_layer"}  # in the authors' grounding sample
-TRAINING_ONLY = {"dropout", "icl", "icl_similarity", "icl_scale", "tau", "learn_tau"}  # no answer depends on them
+TRAINING_ONLY = {  # no answer depends on them
+    "dropout", "head_dropout", "icl", "icl_similarity", "icl_scale", "tau", "learn_tau",
+}  # fmt: skip
 SHOWN = 3  # names in an error
 
 # This project's names -> the checkpoint's, applied one after the other.

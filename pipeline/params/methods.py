@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from pipeline.params.section import Fraction, Natural, Positive, Section, Weight
 
+MAX_SCALE = 100.0  # the networks' own, where they cut exp(scale) and 1 / tau: beyond it neither says what is trained
+
 
 class Encoder(Section):
     """The image encoder; `networks.backbone.PatchEncoder` describes each but the first."""
@@ -38,6 +40,7 @@ class Model(Encoder):
     layers: Positive
     feed_forward: Positive
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+    head_dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
 
     @model_validator(mode="after")
     def _heads_fit(self) -> "Model":
@@ -53,12 +56,18 @@ class Loss(Section):
     proto_weight: Weight
     proto_similarity: Literal["dot", "cosine"]
     negatives: Positive
-    tau: Annotated[float, Field(gt=0.0)]
+    tau: Annotated[float, Field(ge=1 / MAX_SCALE)]
     learn_tau: bool
     icl: bool
     icl_weight: Weight
     icl_similarity: Literal["cosine", "dot"]
     icl_scale: Literal["none", "learned"]
+
+    @model_validator(mode="after")
+    def _tau_can_be_learned(self) -> "Loss":
+        if self.learn_tau and self.tau <= 1 / MAX_SCALE:
+            raise ValueError(f"tau {self.tau} must be above {1 / MAX_SCALE} to be learned: there it has no gradient")
+        return self
 
 
 class MedFILIPModel(Encoder):
@@ -66,7 +75,7 @@ class MedFILIPModel(Encoder):
 
     imported: None
     embed: Positive
-    scale: Annotated[float, Field(gt=0.0)]
+    scale: Annotated[float, Field(gt=0.0, le=MAX_SCALE)]
     bias: float
     pooling: Literal["mean", "max"]
     train_text: bool

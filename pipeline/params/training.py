@@ -39,11 +39,14 @@ class Train(Section):
         return self
 
 
+Area = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
 class Augment(Section):
     """How training images vary; `training.augmentation.AugmentConfig` describes each."""
 
     flip: Literal["none", "plain", "laterality"]
-    crop: tuple[Fraction, Fraction]
+    crop: tuple[Area, Area]
     aspect: Annotated[float, Field(ge=1.0)]
     interpolation: Literal["bilinear", "bicubic"]
     operations: Annotated[int, Field(ge=0, le=4)]

@@ -53,9 +53,13 @@ def test_disentanglement_is_equation_1(mask):
     x = model.backbone(images()).flatten(2).transpose(1, 2)
     m = x @ model.mask_generator.weight.T + model.mask_generator.bias
     m = 1 / (1 + torch.exp(-m)) if mask == "sigmoid" else m
-    of_pathology, of_anatomy = model.disentangle(images())
-    torch.testing.assert_close(of_pathology, m * x)
-    torch.testing.assert_close(of_anatomy, (1 - m) * x)
+    found, wanted = model.disentangle(images()), (m * x, (1 - m) * x)
+    torch.testing.assert_close(found, wanted)
+    weights = list(model.mask_generator.parameters())
+    gradients = [
+        torch.autograd.grad(p.square().sum() + a.sum(), weights, retain_graph=True) for p, a in (found, wanted)
+    ]
+    torch.testing.assert_close(*gradients)
 
 
 def test_without_disentanglement_both_streams_see_the_same():
@@ -74,6 +78,11 @@ def test_co_existence_is_equation_5(scale):
         cosine = torch.cosine_similarity(g_a(output.anatomy.queried[b, j]), g_p(output.pathology.queried[b, i]), dim=0)
         wanted = 10 * cosine - 10 if scale == "learned" else cosine
         torch.testing.assert_close(output.icl_logits[b, j, i], wanted)
+        gradients = [
+            torch.autograd.grad(logit, [g_a.weight, g_p.weight, output.anatomy.queried], retain_graph=True)
+            for logit in (output.icl_logits[b, j, i], wanted)
+        ]
+        torch.testing.assert_close(*gradients)
 
 
 def test_released_co_existence_is_a_dot_product():
@@ -114,6 +123,23 @@ def test_dropout_differs_between_images():
     network = QueryNetwork(dataclasses.replace(SMALL, dropout=0.5)).train()
     found = network(torch.randn(5, 8), torch.randn(1, 16, 8).expand(2, -1, -1), False)[0]
     assert not torch.allclose(found[0], found[1])
+
+
+def test_the_released_dropout_is_before_both_heads_and_not_before_icl():
+    model = build(head_dropout=0.5).train()
+    outputs = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        outputs.append(model(images(), *prompts()))
+    one, two = outputs
+    torch.testing.assert_close(one.icl_logits, two.icl_logits)
+    for ours, other in ((one.pathology, two.pathology), (one.anatomy, two.anatomy)):
+        torch.testing.assert_close(ours.queried, other.queried)
+        assert not torch.allclose(ours.logits, other.logits)
+        assert not torch.allclose(ours.aligned, other.aligned)
+    trained, plain = model.eval()(images(), *prompts()), build(head_dropout=0.0)
+    plain.load_state_dict(model.state_dict())
+    torch.testing.assert_close(trained.pathology.logits, plain(images(), *prompts()).pathology.logits)
 
 
 def test_parameters_match_the_released_models():

@@ -7,8 +7,9 @@ import torch
 from pipeline.benchmarks import BENCHMARKS
 from pipeline.corpora import CORPORA
 from pipeline.errors import ParamsError
+from pipeline.networks import medfilip, medslip
 from pipeline.params import BENCHMARKS as KNOWN
-from pipeline.params import Corpus, compose, parse_params
+from pipeline.params import Corpus, compose, methods, parse_params
 from pipeline.training.augmentation import DRAWS, AugmentConfig, augment, plain
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,27 @@ def test_every_method_has_its_own_values_at_every_scale(method, scale):
     assert params.labels.entities == (method != "convirt")
 
 
+def test_the_papers_medslip():
+    _, values = compose(ROOT / "conf", ["scale=paper"])
+    params = parse_params(values)
+    model, loss, train, augment = params.model, params.loss, params.train, params.augment
+    assert (model.block, model.depths, model.widths) == (
+        "bottleneck",
+        (3, 4, 6),
+        (256, 512, 1024),
+    )  # ResNet-50 less one
+    assert (model.hidden_size, model.heads, model.layers, model.feed_forward, model.dropout) == (256, 4, 4, 1024, 0.1)
+    assert (model.disentangle, model.mask, loss.protocl, loss.icl) == (True, "sigmoid", True, True)
+    assert (loss.proto_weight, loss.icl_weight, loss.negatives, loss.tau, loss.icl_scale) == (1.0, 1.0, 7, 1.0, "none")
+    assert (loss.proto_similarity, loss.icl_similarity, loss.learn_tau) == ("dot", "cosine", False)
+    assert (params.query_sets.pathologies, params.query_sets.anatomies) == (75, 50)
+    assert (params.labels.unmentioned, params.text_encoder.pooling) == ("negative", "cls")
+    assert (train.optimizer, train.lr, train.min_lr, train.warmup_epochs) == ("adamw", 1e-4, 1e-5, 5)
+    assert (train.epochs, train.batch, train.weight_decay, train.restarts) == (100, 64, 0.02, 0)
+    assert (augment.flip, augment.crop, augment.interpolation) == ("plain", (0.2, 1.0), "bicubic")
+    assert (augment.operations, augment.magnitude) == (2, 7.0)
+
+
 def test_the_papers_medfilip():
     _, values = compose(ROOT / "conf", ["scale=paper", "method=medfilip"])
     params = parse_params(values)
@@ -61,6 +83,23 @@ def test_the_papers_medfilip():
     images, draws = torch.randint(256, (20, 16, 16), dtype=torch.uint8), torch.rand(20, DRAWS)
     varied = augment(images, draws, AugmentConfig(**params.augment.model_dump()))
     torch.testing.assert_close(varied, plain(images), atol=1e-4, rtol=0)
+
+
+def test_temperatures_end_where_the_networks_cut_them():
+    assert methods.MAX_SCALE == medslip.MAX_SCALE == medfilip.MAX_SCALE
+    parse_params(compose(ROOT / "conf", ["loss.tau=0.01"])[1])
+    for overrides, message in (
+        (["loss.tau=0.009"], "loss.tau = 0.009"),
+        (["loss.tau=0.01", "loss.learn_tau=true"], "tau 0.01 must be above 0.01 to be learned"),
+        (["method=medfilip", "model.scale=101"], "model.scale = 101"),
+    ):
+        with pytest.raises(ParamsError, match=message):
+            parse_params(compose(ROOT / "conf", overrides)[1])
+
+
+def test_a_crop_shows_something():
+    with pytest.raises(ParamsError, match=r"augment.crop"):
+        parse_params(compose(ROOT / "conf", ["augment.crop=[0,0.5]"])[1])
 
 
 @pytest.mark.parametrize(
