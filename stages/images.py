@@ -7,13 +7,13 @@ from pipeline.schemas import IMAGES, read_table
 from stages.common import run, stage_params, workers
 
 
-def main(tables: Path, folder: str, out: Path) -> None:
+def main(tables: Path, folder: str, out: Path, size: int) -> None:
     params = stage_params("data", "images")
     counts = build_shards(
         read_table(tables / "images.parquet", IMAGES),
         Path(params.data.root) / folder,
         out,
-        size=params.images.size,
+        size=size,
         workers=workers(),
         max_broken=params.images.max_broken,
         cache=Path(".checkpoints/images") / out.name,

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -25,17 +26,24 @@ def earlier_outputs_kept() -> Iterator[None]:
 
 
 def _put_back(stage: str) -> None:
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     with Repo() as repo:
         recorded = [out for out in repo.stage.load_one(name=stage).outs if out.hash_info]
         for out in sorted(recorded, key=lambda out: out.use_cache, reverse=True):
-            if not out.use_cache:  # kept in git: the run cache holds a copy too, of which git wants no link
+            if _as_recorded(out):
+                continue
+            in_git = not out.use_cache
+            if in_git:  # the run cache holds a copy too, of which git wants no link
                 out.use_cache = True
                 repo.cache.local.cache_types = ["copy"]
-            try:
+            if out.cache.exists(out.hash_info.value):
                 out.checkout(force=True)
-            except (DvcException, OSError):
-                if subprocess.run(["git", "checkout", "-q", "--", str(out)], capture_output=True).returncode:
-                    print(f"{out} could not be put back: `dvc pull` and `dvc checkout` may.", file=sys.stderr)
+            elif in_git:
+                subprocess.run(["git", "checkout", "-q", "--", str(out)], capture_output=True)
+            if out.exists and not _as_recorded(out):
+                print(f"{out} is not that of the last run, which no cache here holds.", file=sys.stderr)
+
+
+def _as_recorded(out: Any) -> bool:
+    return bool(out.exists and not out.changed_checksum())

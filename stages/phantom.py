@@ -15,19 +15,20 @@ STAMP = Path("data/phantom.sha256")  # what later stages depend on: DVC need not
 SHOWN = 29  # findings of the contact sheet, besides the unseen one
 
 
-def main() -> None:
+def main(size: int) -> None:
     params = stage_params("seed", "data", "phantom", "corpus", "benchmarks")
     PHANTOM.mkdir(parents=True, exist_ok=True)
     if Path(params.data.root) == PHANTOM:
-        draw(params)
+        draw(params, size)
     else:
         (PHANTOM / "UNUSED.txt").write_text("data.root points elsewhere, so no phantoms were drawn.\n")
     require_datasets(params.data, params.corpus, params.benchmarks)  # of a missing one DVC would name no remedy
     STAMP.write_text(content_hash([PHANTOM]) + "\n")
 
 
-def draw(params: Params) -> None:
-    build(PHANTOM, PhantomParams(seed=params.seed, **params.phantom.model_dump()), workers=workers())
+def draw(params: Params, size: int) -> None:
+    settings = params.phantom.model_dump() | {"seed": params.seed, "size": size}
+    build(PHANTOM, PhantomParams(**settings), workers=workers())
     rng = np.random.default_rng(params.seed)
     shown = [sample_case(rng, allowed=[*SEEN, UNSEEN], required=(name,)) for name in [*SEEN[:SHOWN], UNSEEN]]
     contact_sheet(shown, PHANTOM / "contact_sheet.png", size=192)

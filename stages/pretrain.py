@@ -34,8 +34,9 @@ PLURAL = {"pathology": "pathologies", "anatomy": "anatomies"}
 
 def main() -> None:
     params = stage_params(
-        "seed", "threads", "method", "scale", "corpus", "labels", "knowledge", "model", "loss", "train", "augment"
-    )
+        "seed", "threads", "method", "scale", "corpus", "labels", "knowledge", "model", "loss", "train", "augment",
+        "images", "extraction", "query_sets", "text_encoder",
+    )  # fmt: skip
     fix_torch(params)
     if params.model.imported:
         take(params, imported_folder(params.model.imported))

@@ -17,6 +17,7 @@ PRETRAINED = Path("models/pretrained")
 TRAINING = PRETRAINED / "training.json"
 VECTORS = Path("models/prompts.safetensors")
 LABELS, LABEL_VECTORS = Path("data/labels"), Path("models/label_vectors.safetensors")
+UPSTREAM = {"images": ("size",), "extraction": ("source",), "text_encoder": ("source", "pooling")}
 CODE = tuple(map(Path, ("pipeline/networks", "pipeline/losses", "pipeline/training", "pipeline/laterality.py")))
 
 
@@ -55,4 +56,5 @@ def _of_imported(params: dict[str, Any]) -> dict[str, Any]:
 
 def _described(params: dict[str, Any]) -> dict[str, Any]:
     """The parameters that tell models apart; of the corpus its name alone, as folders differ by machine."""
-    return params | {"corpus": params["corpus"]["name"]}
+    above = {section: {name: params[section][name] for name in names} for section, names in UPSTREAM.items()}
+    return params | above | {"corpus": params["corpus"]["name"]}

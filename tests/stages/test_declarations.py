@@ -41,7 +41,9 @@ def _read(script: Path) -> tuple[set[str], set[str]]:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "fix_torch":
             used |= {"seed", "threads"}
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "training_record":
-            used |= {"method", "scale", "corpus", "knowledge"}
+            used |= {"method", "scale", "corpus", "knowledge", "images", "extraction", "query_sets", "text_encoder"}
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "evaluated":
+            used |= {"evaluation", "finetune"}
     return asked, asked if "model_dump" in used else used
 
 
@@ -52,6 +54,25 @@ def test_declared_params_are_the_read_ones(name: str) -> None:
     asked, used = _read(_script(stage))
     assert declared == asked, "dvc.yaml and stage_params(...) differ"
     assert asked == used, "a declared section is not used"
+
+
+def _leaves(params: dict, prefix: str = "") -> set[str]:
+    nested = {f"{prefix}{name}": value for name, value in params.items()}
+    deeper = (_leaves(value, f"{name}.") for name, value in nested.items() if isinstance(value, dict))
+    return {name for name, value in nested.items() if not isinstance(value, dict)}.union(*deeper)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_parameters_that_dvcs_run_cache_overlooks_are_in_the_command(name: str) -> None:
+    """DVC takes any `size` and `nfiles` for those of files, and restores results of another one."""
+    stage = STAGES[name].get("do", STAGES[name])
+    leaves = _leaves(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    overlooked = {leaf for leaf in leaves if leaf.split(".")[-1] in ("size", "nfiles")}
+    read = {leaf for leaf in overlooked for param in stage.get("params", []) if f"{leaf}.".startswith(f"{param}.")}
+    told = set(re.findall(r"\$\{([\w.]+)\}", stage["cmd"]))
+    assert overlooked == {"images.size", "phantom.size"}
+    if name != "pretrain":  # which names it alone, and depends on the images themselves
+        assert read <= told
 
 
 # What every stage shares and what only says how tables and parameters look: a change of these re-runs nothing.
@@ -109,7 +130,9 @@ def test_the_file_of_annotations_is_a_dependency_and_by_default_there() -> None:
 
 def test_what_may_hold_patients_data_is_ignored_by_git() -> None:
     """Outputs in DVC's cache, of any benchmark, and what stages keep between runs."""
-    outs = [out for stage in STAGES.values() for out in stage.get("do", stage).get("outs", []) if isinstance(out, str)]
+    declared = [out for stage in STAGES.values() for out in stage.get("do", stage).get("outs", [])]
+    flags = [next(iter(out.items())) if isinstance(out, dict) else (out, {}) for out in declared]
+    outs = [out for out, flag in flags if flag.get("cache", True)]
     named = [out.replace("${key}", name).replace("${item}", name) for out in outs for name in BENCHMARKS]
     paths = [
         *dict.fromkeys(named),

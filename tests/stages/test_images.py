@@ -20,7 +20,7 @@ sys.path.append(str(ROOT / "tests/images"))
 from image_files import MARK, every_kind, revealing  # noqa: E402
 
 OUT, CACHE = Path("data/images/corpus"), Path(".checkpoints/images/corpus")
-COMMAND = [sys.executable, "-m", "stages.images", "data/corpus", "mixed", str(OUT)]
+COMMAND = [sys.executable, "-m", "stages.images", "data/corpus", "mixed", str(OUT), "32"]
 BROKEN = len(revealing())
 COPIES = (2 * SHARD_ROWS - BROKEN) // len(every_kind())  # two shards with what is broken
 GOOD = COPIES * len(every_kind())

@@ -17,7 +17,9 @@ from stages.common import run
 
 def main() -> None:
     text = Path("input").read_text()
-    Path("folder").mkdir()
+    if text == "broken":
+        raise DatasetError("input is broken.")
+    Path("folder").mkdir(exist_ok=True)
     Path("folder/a").write_text(text)
     if text == "partial":
         raise DatasetError("input is broken.")
@@ -94,7 +96,30 @@ def test_what_the_cache_lacks_comes_from_git_or_is_named(project: Path) -> None:
     (project / "input").write_text("partial")
     done = run(project, "dvc", "repro")
     assert outputs(project)["reports/metrics.json"] == '{"length": 4}'
-    assert "folder could not be put back: `dvc pull` and `dvc checkout` may." in done.stderr
+    assert "folder is not that of the last run, which no cache here holds." in done.stderr
+
+
+def test_of_outputs_that_were_never_here_nothing_is_said(project: Path) -> None:
+    """As in a clone, whose dvc.lock records what was made elsewhere."""
+    shutil.rmtree(project / ".dvc/cache")
+    shutil.rmtree(project / "folder")
+    (project / "input").write_text("broken")
+    assert run(project, "dvc", "repro").stderr.splitlines()[:1] == ["error: input is broken."]
+    assert not (project / "folder").exists()
+
+
+def test_an_output_that_persists_is_left_alone(project: Path) -> None:
+    """Git's version is of another run than the last one."""
+    persists = DVC.replace("cache: false", "cache: false, persist: true").replace(
+        "[folder]", "[folder: {persist: true}]"
+    )
+    (project / "dvc.yaml").write_text(persists)
+    (project / "input").write_text("longer")
+    assert run(project, "dvc", "repro").returncode == 0
+    last = outputs(project)
+    (project / "input").write_text("broken")
+    assert run(project, "dvc", "repro").returncode == 255
+    assert outputs(project) == last
 
 
 def test_a_first_run_that_fails_says_only_why(tmp_path: Path) -> None:
