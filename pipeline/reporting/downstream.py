@@ -60,7 +60,7 @@ def _heat_maps(benchmark: str, examples: HeatMaps) -> Iterator[Picture]:
         image = maps.heat_map(examples.images[place], examples.maps[place], boxes)
         found = maps.peaks_inside(examples.maps[place], boxes, examples.images.shape[-1])
         see = f"The heat map (right) peaks {'inside' if found else 'outside'} the box."
-        yield Picture(f"heat_map_{benchmark}_{place}", f"{full_name(benchmark)}: {caption}", see, image)
+        yield Picture(f"heat_map_{benchmark}_{place}", f"{full_name(benchmark)}: {caption}", see, image, film=True)
 
 
 def finetune_pictures(outcome: Outcome) -> Iterator[Picture]:
@@ -97,7 +97,7 @@ def _examples(benchmark: str, examples: Masks) -> Iterator[Picture]:
         image = maps.masks(examples.images[place], truth, predicted)
         title = f"{full_name(benchmark)}: {caption}"
         yield Picture(f"mask_{benchmark}_{place}", title, _covered(int(truth.sum()), int((truth & predicted).sum()),
-                      int(predicted.sum())), image)  # fmt: skip
+                      int(predicted.sum())), image, film=True)  # fmt: skip
 
 
 def _covered(truth: int, both: int, predicted: int) -> str:

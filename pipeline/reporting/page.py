@@ -21,6 +21,8 @@ MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
 def write_report(inputs: ReportInputs, out: Path) -> list[Path]:
     """Write index.html, report.md and figures/ into a folder; the same inputs give the same bytes.
 
+    X-rays of patients are inside index.html alone, which git ignores.
+
     Returns:
         The files: the page, the Markdown, then the figures.
 
@@ -32,10 +34,11 @@ def write_report(inputs: ReportInputs, out: Path) -> list[Path]:
     figure_folder.mkdir(parents=True, exist_ok=True)
     for old in figure_folder.iterdir():
         old.unlink()
-    pages = {out / "index.html": html(story), out / "report.md": markdown(story)}
+    pages = {out / "index.html": html(story), out / "report.md": markdown(story, films=inputs.phantoms)}
     for path, text in pages.items():
         path.write_text(text)
-    drawn = {figure_folder / picture.file: picture.image for part in story.sections for picture in part.pictures}
+    pictures = [picture for section in story.sections for picture in section.pictures]
+    drawn = {figure_folder / one.file: one.image for one in pictures if inputs.phantoms or not one.film}
     for path, image in drawn.items():
         path.write_bytes(image.content)
     return [*pages, *drawn]
@@ -46,12 +49,12 @@ def html(story: Story) -> str:
     return _render("page.html.jinja", story, escape=True)
 
 
-def markdown(story: Story) -> str:
-    """The report in Markdown, with figures from figures/ beside it."""
-    return _render("page.md.jinja", story, escape=False)
+def markdown(story: Story, films: bool) -> str:
+    """The report in Markdown, with figures from figures/ beside it, and X-rays among them or not."""
+    return _render("page.md.jinja", story, escape=False, films=films)
 
 
-def _render(template: str, story: Story, escape: bool) -> str:
+def _render(template: str, story: Story, escape: bool, films: bool = True) -> str:
     environment = Environment(
         loader=BaseLoader(), autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -61,7 +64,7 @@ def _render(template: str, story: Story, escape: bool) -> str:
         "figure": figure,
         "column_title": column_title,
     }
-    return environment.from_string(_resource(template)).render(story=story)
+    return environment.from_string(_resource(template)).render(story=story, films=films)
 
 
 def _resource(name: str) -> str:

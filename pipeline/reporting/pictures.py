@@ -34,13 +34,14 @@ BENCHMARKS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: its file's name without suffix, its title, the sentence below it, and what stands for it unseen."""
+    """A figure: its file's name without suffix, its title, the sentence below it, and whether it shows an X-ray."""
 
     name: str
     title: str
     see: str
     image: Image
     wide: bool = False
+    film: bool = False
 
     @property
     def alt(self) -> str:

@@ -106,7 +106,9 @@ def _cautions(inputs: ReportInputs, outcome: Outcome) -> Iterator[str]:
 def _notes(outcome: Outcome) -> Iterator[str]:
     for task, benchmarks in outcome.tasks.items():
         for benchmark, results in benchmarks.items():
-            for note in results.get("notes", []):
+            broken = results.get("counts", {}).get("images_not_decoded", 0)
+            left_out = [f"Left out as they cannot be decoded: {broken}."] if broken else []
+            for note in [*left_out, *results.get("notes", [])]:
                 yield f"{TASKS[task]}, {full_name(benchmark)}: {note}"
 
 

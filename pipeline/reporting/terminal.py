@@ -142,7 +142,10 @@ def _show_trials(trials: Trials, title: str, shown: Shown) -> None:
 def _evaluated_runs() -> pl.DataFrame:
     runs = tracking.runs()
     if not rows_of_runs(runs):
-        raise PipelineError("MLflow holds no evaluated run yet: run `dvc repro` first.")
+        raise PipelineError(
+            "MLflow holds no evaluated run yet: run `dvc repro`, or, where it finds nothing changed (as after "
+            "`dvc pull`), `dvc repro --force --single-item report`, which logs the results that are there."
+        )
     return runs
 
 

@@ -101,6 +101,26 @@ def test_the_markdown_shows_the_figures_that_are_there(written: Path) -> None:
     assert "published: MeDSLIP (MeDSLIP paper)" in text
 
 
+def test_films_of_patients_are_in_the_page_alone(inputs: ReportInputs, written: Path, tmp_path: Path) -> None:
+    real = replace(inputs, params={**inputs.params, "data": {"root": "/data"}}, contact_sheet=None)
+    write_report(real, tmp_path)
+    films = [path.name for path in (written / "figures").glob("*.png") if path.name.startswith(("heat_map_", "mask_"))]
+    assert films
+    assert not [path for path in (tmp_path / "figures").iterdir() if path.name in films]
+    text = (tmp_path / "report.md").read_text()
+    assert not [name for name in films if name in text]
+    assert "X-rays are shown in index.html alone" in text
+    assert "X-rays are shown in index.html alone" not in (written / "report.md").read_text()
+    shown = Page((tmp_path / "index.html").read_text()).all("img")
+    assert len(shown) == len(list((tmp_path / "figures").iterdir())) + len(films)
+
+
+def test_images_that_cannot_be_decoded_are_told(inputs: ReportInputs) -> None:
+    outcome = load_outcome(inputs.reports, inputs.params)
+    outcome.tasks["zero_shot"]["cxr14"]["counts"]["images_not_decoded"] = 3
+    assert any("ChestX-ray14: Left out as they cannot be decoded: 3." in note for note in tell(inputs, outcome).notes)
+
+
 def test_every_task_with_published_figures_is_set_beside_them(inputs: ReportInputs) -> None:
     story = tell(inputs, load_outcome(inputs.reports, inputs.params))
     compared = dict(story.comparisons)
