@@ -14,6 +14,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from pipeline.images.shards import ImageShards
 from pipeline.networks.medslip import MeDSLIP
 from pipeline.networks.released import RELEASED, to_released, write_checkpoint
 from pipeline.schemas import EXISTENCE, QUERY_SETS, SCORES, TRIPLETS, read_table
@@ -289,6 +290,20 @@ def test_a_wrong_value_in_params_yaml_leaves_the_outputs_of_the_last_run(
     (project / "params.yaml").write_text(params)
     assert "Running stage" not in run(project, "dvc", "repro")
     assert run(project, "git", "status", "--porcelain", "-uno", "reports", "params.yaml", "dvc.lock") == ""
+
+
+def test_another_size_of_images_is_not_taken_for_the_last_one(project: Path) -> None:
+    """DVC's run cache leaves parameters named `size` out of its keys."""
+    params, shards = (project / "params.yaml").read_text(), project / "data/images/corpus"
+    before = ImageShards(shards).size
+    try:
+        run(project, "cxr", "compose", *SMALL, "images.size=48")
+        run(project, "dvc", "repro", "images")
+        assert ImageShards(shards).size == 48 != before
+    finally:
+        (project / "params.yaml").write_text(params)
+        run(project, "dvc", "repro")
+    assert ImageShards(shards).size == before
 
 
 @pytest.mark.parametrize(
