@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from pipeline.params.section import Fraction, Natural, Positive, Section, Weight
 
+Area = Annotated[float, Field(gt=0.0, le=1.0)]  # of a crop, as a share of the image
+
 
 class Train(Section):
     """The training loop; `training.loop.TrainConfig` describes each."""
@@ -37,9 +39,6 @@ class Train(Section):
         if self.batch % self.parts:
             raise ValueError(f"parts {self.parts} must divide batch {self.batch}")
         return self
-
-
-Area = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class Augment(Section):
