@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,14 @@ def content_hash(paths: Iterable[Path]) -> str:
     return digest.hexdigest()[:24]
 
 
-def run(main: Callable[..., Any]) -> None:
+def run(main: Callable[..., Any], *, puts_back: bool = True) -> None:
     """Run a stage's main function as a command.
 
-    An expected error is one sentence and exit code 1; after any failure the outputs are those of the last run.
+    An expected error is one sentence and exit code 1; after any failure the outputs are those of the last run, unless
+    `puts_back` is off.
     """
     try:
-        with earlier_outputs_kept():
+        with earlier_outputs_kept() if puts_back else nullcontext():
             typer.run(main)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.params import Params
-from pipeline.params.datasets import PHANTOM, require_datasets
+from pipeline.params.inputs import PHANTOM, require_datasets
 from pipeline.phantom.build import PhantomParams, build
 from pipeline.phantom.contact_sheet import contact_sheet
 from pipeline.phantom.scene import SEEN, UNSEEN, sample_case

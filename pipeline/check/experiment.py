@@ -9,7 +9,7 @@ from pipeline.check.datasets import Inspected, Look, inspect_benchmark, inspect_
 from pipeline.corpora import CORPORA
 from pipeline.errors import DatasetError, ParamsError
 from pipeline.params import BenchmarkFolder, Corpus, Params
-from pipeline.params.datasets import PHANTOM
+from pipeline.params.inputs import PHANTOM
 from pipeline.triplets.llm_server import check_endpoint
 
 LISTINGS = Path(".checkpoints/check")

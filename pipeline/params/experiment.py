@@ -22,6 +22,7 @@ class Params(Section):
     method: Literal["medslip", "medfilip"]
     scale: str  # the chosen group of conf/scale
     data: Data
+    inputs: dict[str, str]  # who reads it -> file or folder that the user supplies; `compose` finds them
     corpus: Corpus
     phantom: Phantom
     benchmarks: dict[str, BenchmarkFolder]

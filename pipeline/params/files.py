@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import ParamsError
 from pipeline.params.experiment import METHODS, Params
+from pipeline.params.inputs import find_inputs
 
 
 def load_params(reads: Sequence[str], path: Path = Path("params.yaml")) -> Params:
@@ -56,12 +57,24 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> tuple[str, dict[str,
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
+    register_inputs()
     with readable_composition(folder):
         with initialize_config_dir(str(folder.resolve()), version_base=None):
             config = hydra_compose("config", overrides=list(overrides))
         OmegaConf.resolve(config)
     values: dict[str, Any] = OmegaConf.to_object(config)  # type: ignore[assignment]
     return OmegaConf.to_yaml(config), values
+
+
+def register_inputs() -> None:
+    """Let `${inputs:}` in the configuration groups stand for the inputs that other parameters name."""
+    from omegaconf import DictConfig, OmegaConf
+
+    def resolve(*, _root_: DictConfig) -> DictConfig:
+        naming = OmegaConf.masked_copy(_root_, ["data", "corpus", "benchmarks", "extraction"])
+        return OmegaConf.create(find_inputs(OmegaConf.to_container(naming, resolve=True)))  # type: ignore[arg-type]
+
+    OmegaConf.register_new_resolver("inputs", resolve, replace=True)
 
 
 @contextmanager
@@ -80,7 +93,7 @@ def readable_composition(folder: Path) -> Iterator[None]:
     except MissingConfigException as error:
         known = f": there are {', '.join(error.options)}" if error.options else ""
         raise ParamsError(f"{folder}/{error.missing_cfg_file}.yaml does not exist{known}.") from error
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises the last of a group set to 3
         cause = error.__cause__
         if isinstance(cause, ConfigAttributeError | ConfigKeyError) and isinstance(cause.parent_node, DictConfig):
             place = str(cause.full_key).rpartition(".")[0] or folder

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipeline.errors import TableError
-from pipeline.params.datasets import PHANTOM
+from pipeline.params.inputs import PHANTOM
 from pipeline.pictures import read_pictures
 from pipeline.schemas import FINDING_POINTS, POINTS, SCORES, read_table
 from pipeline.tracking import flat_metrics

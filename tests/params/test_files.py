@@ -56,6 +56,7 @@ def test_a_missing_section_is_named():
             r"^benchmarks.rsna.foldr is not a parameter: benchmarks.rsna has folder, labels\.$",
         ),
         ("los.icl=false", r"^los is not a parameter: conf has augment, .*, unseen\.$"),
+        ("corpus=3", r"^conf does not compose: .*Got int\. "),
         ("scale=huge", r"^conf/scale/huge.yaml does not exist: there are demo, paper, tiny\.$"),
         ("~benchmarks.none", r"^conf does not compose: .*'benchmarks.none' does not exist\. "),
         ("loss.icl=${loss.none}", r"^conf does not compose: .*'loss.none' not found\. "),

@@ -118,7 +118,7 @@ def test_all_code_that_a_script_comes_to_import_is_a_dependency(name: str) -> No
     own = [file for file in files if not file.startswith(SHARED)]
     missing = [file for file in own if not any(file == dep or file.startswith(dep + "/") for dep in deps)]
     assert missing == []
-    assert len(own) > 1
+    assert len(own) > 1 or name == "input", "which looks for a file and no more"
     assert "stages/determinism.py" in deps, "which all of them import with `stages`"
 
 

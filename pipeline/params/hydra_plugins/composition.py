@@ -11,8 +11,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.errors import PipelineError
-from pipeline.params.datasets import PHANTOM, require_datasets
-from pipeline.params.files import parse_params, readable_composition
+from pipeline.params.files import parse_params, readable_composition, register_inputs
+from pipeline.params.inputs import require_input
 from pipeline.tracking import project_root
 
 CONF = Path("conf")
@@ -20,19 +20,20 @@ load_configuration = ConfigLoaderImpl.load_configuration
 
 
 def load_checked(loader: ConfigLoaderImpl, *arguments: Any, **named: Any) -> DictConfig:
-    """Compose as Hydra does, and check all parameters and that the datasets are there; else exit with a sentence."""
+    """Compose as Hydra does, and check all parameters and that the inputs are there; else exit with a sentence."""
     try:
         with readable_composition(CONF):
             config = load_configuration(loader, *arguments, **named)
             ours = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
             values = OmegaConf.to_container(ours, resolve=True)
         params = parse_params(values, CONF)  # type: ignore[arg-type]
-        if Path(params.data.root) != PHANTOM:
-            require_datasets(params.data, params.corpus, params.benchmarks, project_root())
+        for name, path in params.inputs.items():
+            require_input(name, Path(path), project_root())
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)  # of an exception DVC would say that it is unexpected
     return config
 
 
+register_inputs()
 ConfigLoaderImpl.load_configuration = load_checked  # type: ignore[assignment,method-assign]
