@@ -248,6 +248,7 @@ def tree(folder: Path) -> dict[str, float]:
         ("loss.iicl=false", "loss.iicl is not a parameter: loss has icl,"),
         ("scale=huge", "conf/scale/huge.yaml does not exist: there are demo, paper, tiny."),
         ("data.root=/nowhere", "/nowhere/mimic-cxr-jpg/"),
+        ("extraction.graphs=/nowhere.json", "/nowhere.json is missing: set extraction.graphs"),
     ],
 )
 @pytest.mark.parametrize("where", [[], ["--queue"]])
