@@ -9,7 +9,7 @@ from pipeline.check.datasets import Inspected, Look, inspect_benchmark, inspect_
 from pipeline.corpora import CORPORA
 from pipeline.errors import DatasetError, ParamsError
 from pipeline.params import BenchmarkFolder, Corpus, Params
-from pipeline.params.inputs import PHANTOM
+from pipeline.params.inputs import PHANTOM, require_input
 from pipeline.triplets.llm_server import check_endpoint
 
 LISTINGS = Path(".checkpoints/check")
@@ -105,8 +105,11 @@ def _other_problems(params: Params) -> list[str]:
         for setting, folder in _folders(params)
         if not Path(folder).exists()
     ]
-    if not Path(params.extraction.graphs).is_file():
-        problems.append(f"{params.extraction.graphs} is missing: set extraction.graphs to where the annotations are.")
+    for name, path in {"graphs": params.extraction.graphs, "radgraph": params.extraction.radgraph.folder}.items():
+        try:
+            require_input(name, Path(path))
+        except DatasetError as error:
+            problems.append(str(error))
     if params.extraction.source == "llm":
         llm = params.extraction.llm
         try:
@@ -118,8 +121,6 @@ def _other_problems(params: Params) -> list[str]:
 
 def _folders(params: Params) -> Iterator[tuple[str, str]]:
     """The settings that name a folder, each with it; what may be an id on the hub is none."""
-    if params.extraction.source == "radgraph":
-        yield "extraction.radgraph.folder", params.extraction.radgraph.folder
     if params.model.imported is not None:
         yield "model.imported", params.model.imported
     hub_or_folder = {"text_encoder.source": params.text_encoder.source}
