@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.benchmarks import BENCHMARKS, Benchmark
+from pipeline.benchmarks.base import require_both_classes
 from pipeline.schemas import BOXES, IMAGES, LABELS, MASKS, SPLITS, write_table
 from stages.common import run, stage_params, write_metrics
 
@@ -14,7 +15,9 @@ def main(name: str) -> None:
     params = stage_params("seed", "data", "benchmarks")
     chosen = params.benchmarks[name]
     settings = chosen.model_dump(exclude={"folder"}, exclude_none=True)
-    benchmark = BENCHMARKS[name].read(Path(params.data.root) / chosen.folder, seed=params.seed, **settings)
+    folder = Path(params.data.root) / chosen.folder
+    benchmark = BENCHMARKS[name].read(folder, seed=params.seed, **settings)
+    require_both_classes(benchmark, folder / chosen.labels)
     write_benchmark(benchmark, Path("data/benchmarks") / name)
 
 

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from pipeline.params.inputs import require_input
-from stages.common import run
+from stages.common import run, stage_params
 
 
-def main(name: str, path: Path) -> None:
-    require_input(name, path)
+def main(name: str) -> None:
+    params = stage_params("inputs")
+    require_input(name, Path(params.inputs[name]))
 
 
 if __name__ == "__main__":

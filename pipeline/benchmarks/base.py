@@ -32,6 +32,26 @@ class Benchmark:
     split_rule: str
 
 
+def require_both_classes(benchmark: Benchmark, labels: Path) -> None:
+    """See that some finding has positive and negative test images, before anything is trained to be tested on them.
+
+    Args:
+        benchmark: as read.
+        labels: the file that its labels came from.
+
+    Raises:
+        DatasetError: no finding has both.
+    """
+    tested = benchmark.images.filter(pl.col("split") == "test")
+    rows = benchmark.labels.join(tested, on="image_id", how="semi")
+    positive, classes = rows["label"].sum(), rows.group_by("finding").agg(pl.col("label").n_unique())["label"]
+    if classes.is_empty() or classes.max() == 1:
+        raise DatasetError(
+            f"{labels} cannot test: of {tested.height} test images {positive} are positive of a finding, and no "
+            "finding has both positive and negative ones; mend the labels, fetch the other images, or leave the benchmark out."
+        )
+
+
 def locate(listed: pl.DataFrame, files: pl.DataFrame, root: Path, key: str) -> pl.DataFrame:
     """Keep the listed images that have a file, with its path and size.
 

@@ -9,7 +9,7 @@ from pipeline.check.datasets import Inspected, Look, inspect_benchmark, inspect_
 from pipeline.corpora import CORPORA
 from pipeline.errors import DatasetError, ParamsError
 from pipeline.params import BenchmarkFolder, Corpus, Params
-from pipeline.params.inputs import PHANTOM, require_input
+from pipeline.params.inputs import PHANTOM, SETTINGS, find_inputs, require_input
 from pipeline.triplets.llm_server import check_endpoint
 
 LISTINGS = Path(".checkpoints/check")
@@ -105,9 +105,10 @@ def _other_problems(params: Params) -> list[str]:
         for setting, folder in _folders(params)
         if not Path(folder).exists()
     ]
-    for name, path in {"graphs": params.extraction.graphs, "radgraph": params.extraction.radgraph.folder}.items():
+    for name, path in find_inputs(params.model_dump()).items():
         try:
-            require_input(name, Path(path))
+            if name in SETTINGS or Path(path).exists():  # a dataset that is missing has been told
+                require_input(name, Path(path))
         except DatasetError as error:
             problems.append(str(error))
     if params.extraction.source == "llm":

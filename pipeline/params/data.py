@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipeline.params.section import Natural, Positive, Section
 
+Below = Annotated[str, Field(pattern=r"[^./]")]  # a path that is not the folder itself
 BENCHMARKS = ("cxr14", "rsna", "siim", "covidx", "covid_chestxray", "vinbigdata", "rahman")
 
 
@@ -20,7 +21,7 @@ class Corpus(Section):
 
     name: Literal["mimic_cxr", "covid_chestxray", "openi", "csv"]
     folder: str  # below data.root; "." when data.root is the dataset itself
-    labels: str  # the table that is read, below the folder; of openi the folder of reports
+    labels: Below  # the table that is read, below the folder; of openi the folder of reports
     views: tuple[str, ...]  # wanted; none means all images, whether their view is known or not
     sections: tuple[Literal["findings", "impression"], ...] = Field(min_length=1)
 
@@ -42,7 +43,7 @@ class BenchmarkFolder(Section):
     """Where one benchmark lies."""
 
     folder: str  # below data.root; "." when data.root is the dataset itself
-    labels: str  # the table that is read, below the folder; of covidx the test list
+    labels: Below  # the table that is read, below the folder; of covidx the test list
     votes: Annotated[int, Field(ge=1, le=3)] | None = None  # vinbigdata: radiologists of three who must name a finding
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import ParamsError
 from pipeline.params.experiment import METHODS, Params
-from pipeline.params.inputs import find_inputs
+from pipeline.params.inputs import find_inputs, require_found_inputs
 
 
 def load_params(reads: Sequence[str], path: Path = Path("params.yaml")) -> Params:
@@ -51,7 +51,7 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> tuple[str, dict[str,
         The text of params.yaml, and its content.
 
     Raises:
-        ParamsError: a group, an overridden parameter or one that a value refers to does not exist.
+        ParamsError: a group, an overridden parameter or one that a value refers to does not exist, or `inputs` is set.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -63,6 +63,7 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> tuple[str, dict[str,
             config = hydra_compose("config", overrides=list(overrides))
         OmegaConf.resolve(config)
     values: dict[str, Any] = OmegaConf.to_object(config)  # type: ignore[assignment]
+    require_found_inputs(values)
     return OmegaConf.to_yaml(config), values
 
 

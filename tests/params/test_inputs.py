@@ -1,8 +1,9 @@
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from pipeline.errors import DatasetError
+from pipeline.errors import DatasetError, ParamsError
 from pipeline.params import compose, parse_params
 from pipeline.params.inputs import find_inputs, require_datasets, require_input
 
@@ -44,6 +45,45 @@ def test_the_dataset_itself_can_be_the_root() -> None:
 def test_what_lacks_a_part_is_left_to_the_validation(override: dict[str, object]) -> None:
     _, values = compose(ROOT / "conf")
     assert find_inputs(values | override) == {}
+
+
+def test_a_folder_around_another_input_is_none() -> None:
+    """DVC takes no output that lies in another."""
+    found = inputs("data.root=/data", "extraction.radgraph.folder=/data", "extraction.graphs=/data/graphs.json")
+    assert "radgraph" not in found
+    assert {"corpus", "rsna", "graphs"} < {*found}
+
+
+def test_phantoms_by_their_absolute_path_are_no_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert inputs(f"data.root={ROOT}/data/phantom") == {}
+
+
+@pytest.mark.parametrize("override", ["inputs={a:/etc/hostname}", "+inputs.corpus=/etc/hostname", "~inputs"])
+def test_inputs_are_not_to_be_set(override: str) -> None:
+    with pytest.raises(ParamsError, match="inputs"):
+        inputs(override)
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_what_git_would_commit_is_refused(tmp_path: Path, absolute: bool) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text("/data\n")
+    for folder in ("data", "cohort"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "export.csv").touch()
+    start = tmp_path if absolute else Path()
+    require_input("corpus", start / "data/export.csv", tmp_path)
+    with pytest.raises(DatasetError, match=r"cohort/export\.csv lies in the project's folder .*data/raw"):
+        require_input("corpus", start / "cohort/export.csv", tmp_path)
+
+
+def test_a_relative_path_is_named_where_an_experiment_runs_in_a_copy(tmp_path: Path) -> None:
+    copy = tmp_path / ".dvc/tmp/exps/tmp1"
+    copy.mkdir(parents=True)
+    (tmp_path / "export.csv").touch()
+    with pytest.raises(DatasetError, match="give an absolute path"):
+        require_input("corpus", Path("export.csv"), copy)
 
 
 @pytest.mark.parametrize("absolute", [True, False])

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import published_layouts as layouts
@@ -42,9 +43,10 @@ def test_a_derived_split_is_written_with_its_rule_and_seed(data: Path) -> None:
 
 def test_the_named_label_file_is_read(data: Path) -> None:
     lines = (data / "rsna-pneumonia/stage_2_train_labels.csv").read_text().splitlines()
-    (data / "rsna-pneumonia/mended.csv").write_text("\n".join(lines[:21]) + "\n")
+    kept = [line for line in lines[1:] if line.split(",")[0][-1] in "0123456"]
+    (data / "rsna-pneumonia/mended.csv").write_text("\n".join([lines[0], *kept]) + "\n")
     images = read_table(run("rsna", "benchmarks.rsna.labels=mended.csv") / "images.parquet", IMAGES)
-    assert images.height == 20
+    assert {*images["image_id"]} == {line.split(",")[0] for line in kept} < {line.split(",")[0] for line in lines[1:]}
     with pytest.raises(DatasetError, match=r"nowhere\.csv is missing"):
         run("rsna", "benchmarks.rsna.labels=nowhere.csv")
 
@@ -56,3 +58,19 @@ def test_votes_reach_the_reader(data: Path) -> None:
         positives.append(read_table(out / "labels.parquet", LABELS)["label"].sum())
     assert positives == sorted(positives, reverse=True)
     assert len(set(positives)) > 1
+
+
+@pytest.mark.parametrize(("target", "count"), [("0", 0), ("1", 1)])
+def test_a_benchmark_of_one_class_is_refused_before_anything_is_trained(data: Path, target: str, count: int) -> None:
+    table = data / "rsna-pneumonia/stage_2_train_labels.csv"
+    header, *rows = table.read_text().splitlines()
+    one = [row for row in rows if row.endswith(f",{target}")]
+    table.write_text("\n".join([header, *one]) + "\n")
+    with pytest.raises(
+        DatasetError, match=r"stage_2_train_labels\.csv cannot test: of (\d+) test images (\d+) are"
+    ) as caught:
+        run("rsna")
+    images, positive = (int(number) for number in re.findall(r"of (\d+) test images (\d+)", str(caught.value))[0])
+    assert images > 0
+    assert positive == count * images
+    assert not Path("data/benchmarks/rsna").exists()

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.errors import PipelineError
 from pipeline.params.files import parse_params, readable_composition, register_inputs
-from pipeline.params.inputs import require_input
+from pipeline.params.inputs import require_found_inputs, require_input
 from pipeline.tracking import project_root
 
 CONF = Path("conf")
@@ -26,6 +26,7 @@ def load_checked(loader: ConfigLoaderImpl, *arguments: Any, **named: Any) -> Dic
             config = load_configuration(loader, *arguments, **named)
             ours = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
             values = OmegaConf.to_container(ours, resolve=True)
+        require_found_inputs(values)  # type: ignore[arg-type]
         params = parse_params(values, CONF)  # type: ignore[arg-type]
         for name, path in params.inputs.items():
             require_input(name, Path(path), project_root())
