@@ -47,8 +47,8 @@ def require_both_classes(benchmark: Benchmark, labels: Path) -> None:
     positive, classes = rows["label"].sum(), rows.group_by("finding").agg(pl.col("label").n_unique())["label"]
     if classes.is_empty() or classes.max() == 1:
         raise DatasetError(
-            f"{labels} cannot test: of {tested.height} test images {positive} are positive of a finding, and no "
-            "finding has both positive and negative ones; mend the labels, fetch the other images, or leave the benchmark out."
+            f"{labels} cannot test: of {tested.height} test images {positive} are positive of a finding and no finding "
+            "has both positive and negative ones. Mend it, fetch the other images, or leave the benchmark out."
         )
 
 
