@@ -1,5 +1,6 @@
 """What every stage does: read its parameters, write metrics, and end in one clear sentence when something is wrong."""
 
+import gc
 import json
 import os
 import sys
@@ -48,6 +49,7 @@ def run(main: Callable[..., Any], *, puts_back: bool = True) -> None:
     An expected error is one sentence and exit code 1; after any failure the outputs are those of the last run, unless
     `puts_back` is off.
     """
+    gc.freeze()  # what has been imported is never looked through for garbage again, not even on the way out
     try:
         with earlier_outputs_kept() if puts_back else nullcontext():
             typer.run(main)
