@@ -4,6 +4,6 @@ import gc
 
 import stages.determinism  # noqa: F401
 
-# A third of a stage's start went into looking for garbage among the million objects that libraries define, which make
-# none; `common.run` leaves these out for good.
+# A quarter to a third of a stage's start went into looking for garbage among all that libraries define, which is none
+# (perf/start.py); `common.run` leaves it out for good.
 gc.set_threshold(100_000)
