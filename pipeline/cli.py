@@ -63,7 +63,8 @@ def ablate(
     What finished is not run again, so the same command goes on after an interruption, or adds seeds.
     """
     from pipeline.ablation import load_ablation, plan, run_all, run_command
-    from pipeline.reporting.terminal import Shown, print_ablation
+    from pipeline.reporting.terminal import Shown
+    from pipeline.reporting.tested import print_ablation
 
     ablation = load_ablation(method, override or [])
     failed = run_all(plan(ablation, seeds), run_command, lambda line: print(line, flush=True))
@@ -86,7 +87,7 @@ def compare(
 ) -> None:
     """Compare this project's runs with each other and with the published rows; -S is as in `cxr ablate`."""
     from pipeline.ablation import load_ablation
-    from pipeline.reporting.terminal import Shown, print_ablation, print_comparison, print_trials
+    from pipeline.reporting.terminal import Shown, print_comparison
 
     shown = Shown(markdown, html)
     if html and not html.parent.is_dir():
@@ -96,8 +97,12 @@ def compare(
     if ablation and reference:
         raise ParamsError("Give --ablation or --reference: an ablation is tested against its own full model.")
     if ablation:
+        from pipeline.reporting.tested import print_ablation
+
         print_ablation(sort, load_ablation(ablation, override or []), shown)
     elif reference:
+        from pipeline.reporting.tested import print_trials
+
         print_trials(sort, reference, shown)
     else:
         print_comparison(sort, shown)

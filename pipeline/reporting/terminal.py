@@ -1,7 +1,7 @@
 """Tables in the terminal: the results of the last run, and the comparison of all runs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import tracking
-from pipeline.ablation import Ablation
 from pipeline.errors import PipelineError
-from pipeline.reporting.compare import Row, comparison, figure, rows_of_runs
+from pipeline.reporting.compare import comparison, figure, rows_of_runs
 from pipeline.reporting.published import published_rows
 from pipeline.reporting.results import Outcome, Results, load_outcome
 from pipeline.reporting.sheets import Sheet, page, terminal_table
-from pipeline.reporting.trials import HOW_TO_READ, Trials, compare_trials, configurations, rows_of_ablation
 
 NOTE = "Rows named `published` are the papers' own figures, measured on other data than this project's."
 
@@ -106,40 +104,16 @@ def print_comparison(sort: str | None, shown: Shown) -> None:
         ParamsError: no run has the metric to sort by.
         PipelineError: MLflow's store does not answer, or no run has results.
     """
-    compared = comparison(rows_of_runs(_evaluated_runs()), published_rows(), sort)
+    compared = comparison(rows_of_runs(evaluated_runs()), published_rows(), sort)
     shown.show("Runs compared", compared.sheets(), [NOTE])
 
 
-def print_trials(sort: str | None, reference: str, shown: Shown) -> None:
-    """Print all configurations with intervals over their seeds, tested against one of them.
+def evaluated_runs() -> pl.DataFrame:
+    """This project's runs in MLflow, as `tracking.runs` has them.
 
     Raises:
-        ParamsError: no configuration is called so, or no run has the metric to sort by.
         PipelineError: MLflow's store does not answer, or no run has results.
     """
-    found, notes = configurations(_evaluated_runs())
-    _show_trials(compare_trials(found, reference, sort, notes), f"Runs compared with {reference}", shown)
-
-
-def print_ablation(sort: str | None, ablation: Ablation, shown: Shown) -> None:
-    """Print an ablation's rows with intervals over their seeds, tested against its full model, and the paper's rows.
-
-    Raises:
-        ParamsError: no run has the metric to sort by.
-        PipelineError: MLflow's store does not answer, or no run has results.
-    """
-    found, notes = rows_of_ablation(ablation, _evaluated_runs())
-    trials = compare_trials(found, ablation.reference, sort, notes)
-    rows = [row for row in published_rows() if row.key.startswith(f"{ablation.method}/") and " ablation, " in row.key]
-    printed = [Row(row.name, row.switches, True, row.metrics) for row in rows if {*row.metrics} & {*trials.columns}]
-    _show_trials(replace(trials, published=tuple(printed)), f"Ablation of {ablation.method}", shown)
-
-
-def _show_trials(trials: Trials, title: str, shown: Shown) -> None:
-    shown.show(title, trials.sheets(), [*HOW_TO_READ, *([NOTE] if trials.published else []), *trials.notes])
-
-
-def _evaluated_runs() -> pl.DataFrame:
     runs = tracking.runs()
     if not rows_of_runs(runs):
         raise PipelineError(

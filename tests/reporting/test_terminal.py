@@ -7,7 +7,6 @@ import pytest
 from rich.console import Console
 
 from pipeline import tracking
-from pipeline.ablation import Ablation
 from pipeline.errors import PipelineError
 from pipeline.reporting import terminal
 from pipeline.reporting.results import ReportInputs, load_outcome
@@ -85,26 +84,3 @@ def test_nothing_to_compare_names_the_remedy(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(tracking, "runs", lambda: RUNS.clear())
     with pytest.raises(PipelineError, match="no evaluated run"):
         terminal.print_comparison(None, terminal.Shown())
-
-
-def test_an_ablation_of_medfilip_has_its_papers_rows_beside_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    runs = RUNS.with_columns(
-        pl.lit("medfilip").alias("params.method"), pl.lit("0").alias("params.seed"), pl.Series("started", [1, 2]),
-        pl.Series("params.loss.ssm", ["true", "false"]), pl.lit(0.25).alias("zero_shot.cxr14.common10.f1_oracle"),
-    )  # fmt: skip
-
-    class Rows(Ablation):
-        def params(self, row: str) -> dict[str, str]:
-            return {"method": "medfilip", "loss.ssm": str(row == "full").lower()}
-
-    monkeypatch.setattr(tracking, "runs", lambda: runs)
-    rows = Rows("medfilip", {"without": ("loss.ssm=false",), "full": ()}, "full")
-    terminal.print_ablation(None, rows, terminal.Shown(markdown=True))
-    text = capsys.readouterr().out
-    (without,) = (
-        line for line in text.splitlines() if "MedFILIP (ablation, MedFILIP paper) ssm=false iki=false" in line
-    )
-    assert without.endswith("| 0.245 |")
-    assert "No test of zero_shot.cxr14.common10" not in text
