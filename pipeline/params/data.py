@@ -2,20 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from pipeline.params.section import Natural, Positive, Section
 
-
-def _quotable(folder: str) -> str:
-    if "'" in folder:
-        raise ValueError(
-            f"{folder!r} holds an apostrophe, and dvc.yaml puts it between two: give the folder a link of another name"
-        )
-    return folder
-
-
-Folder = Annotated[str, AfterValidator(_quotable)]  # below data.root; "." when that is the dataset itself
 Below = Annotated[str, Field(pattern=r"[^./]")]  # a path that is not the folder itself
 BENCHMARKS = ("cxr14", "rsna", "siim", "covidx", "covid_chestxray", "vinbigdata", "rahman")
 
@@ -30,7 +20,7 @@ class Corpus(Section):
     """The image-report pairs to pre-train on."""
 
     name: Literal["mimic_cxr", "covid_chestxray", "openi", "csv"]
-    folder: Folder
+    folder: str  # below data.root; "." when data.root is the dataset itself
     labels: Below  # the table that is read, below the folder; of openi the folder of reports
     views: tuple[str, ...]  # wanted; none means all images, whether their view is known or not
     sections: tuple[Literal["findings", "impression"], ...] = Field(min_length=1)
@@ -52,7 +42,7 @@ class Phantom(Section):
 class BenchmarkFolder(Section):
     """Where one benchmark lies."""
 
-    folder: Folder
+    folder: str  # below data.root; "." when data.root is the dataset itself
     labels: Below  # the table that is read, below the folder; of covidx the test list
     votes: Annotated[int, Field(ge=1, le=3)] | None = None  # vinbigdata: radiologists of three who must name a finding
 

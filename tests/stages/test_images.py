@@ -20,7 +20,8 @@ sys.path.append(str(ROOT / "tests/images"))
 from image_files import MARK, every_kind, revealing  # noqa: E402
 
 OUT, CACHE = Path("data/images/corpus"), Path(".checkpoints/images/corpus")
-COMMAND = [sys.executable, "-m", "stages.images", "data/corpus", "mixed", str(OUT), "32"]
+FOLDER = "l'hôpital, 2 films"
+COMMAND = [sys.executable, "-m", "stages.images", "32"]
 BROKEN = len(revealing())
 COPIES = (2 * SHARD_ROWS - BROKEN) // len(every_kind())  # two shards with what is broken
 GOOD = COPIES * len(every_kind())
@@ -31,11 +32,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A dataset whose names say nothing of the kinds, the broken ones last, and its table."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    Path("raw/mixed").mkdir(parents=True)
+    Path("raw", FOLDER).mkdir(parents=True)
     contents = [*every_kind().values()] * COPIES + [*revealing().values()]
     names = [f"{number:04d}.png" for number in range(len(contents))]
     for name, content in zip(names, contents, strict=True):
-        Path("raw/mixed", name).write_bytes(content)
+        Path("raw", FOLDER, name).write_bytes(content)
     texts = pl.DataFrame(dict.fromkeys(("image_id", "study_id", "patient_id", "path"), names))
     images = texts.with_columns(
         split=pl.lit("train"),
@@ -49,7 +50,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def set_params(max_broken: int) -> None:
-    overrides = ["data.root=raw", "images.size=32", f"images.max_broken={max_broken}"]
+    overrides = ["data.root=raw", f'corpus.folder="{FOLDER}"', "images.size=32", f"images.max_broken={max_broken}"]
     Path("params.yaml").write_text(compose(ROOT / "conf", overrides)[0])
 
 
@@ -83,7 +84,7 @@ def test_what_cannot_be_read_is_listed_and_the_rest_kept(project: Path) -> None:
     assert broken["image_id"].to_list() == [f"{GOOD + number:04d}.png" for number in range(BROKEN)]
     images = read_table(Path("data/corpus/images.parquet"), IMAGES)
     arguments = {"size": 32, "max_broken": BROKEN, "cache": Path("cache")}
-    build_shards(images, Path("raw/mixed"), Path("alone"), workers=1, **arguments)
+    build_shards(images, Path("raw", FOLDER), Path("alone"), workers=1, **arguments)
     assert digests(Path("alone")) == digests(OUT)
 
 
@@ -96,7 +97,7 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def test_a_killed_stage_leaves_no_processes_and_goes_on(project: Path) -> None:
-    stuck = Path("raw/mixed", f"{SHARD_ROWS + 9:04d}.png")
+    stuck = Path("raw", FOLDER, f"{SHARD_ROWS + 9:04d}.png")
     good = stuck.read_bytes()
     stuck.unlink()
     os.mkfifo(stuck)  # whoever opens it waits
